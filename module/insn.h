@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The x86 instruction decoder: length, operands, and execution of memory forms.
+ *
+ * Two callers. A backend on a CPU that does not report the next RIP decodes the
+ * instruction it intercepted, to know its length and its operands. The run loop
+ * decodes the instruction behind a nested page fault on a device page and lets
+ * halo_insn_mmio_begin() and halo_insn_mmio_finish() carry it out.
+ *
+ * Everything here is pure: no lock, no allocation, no recursion, nothing of a VM.
+ * The guest chooses every byte, so nothing here trusts or logs any of it.
+ *
+ * References: SDM volume 2 chapter 2 and appendix A; APM volume 3 chapter 1 and
+ * appendix A. The two vendors disagree in one place that matters (operand-size
+ * prefix on a 64-bit near branch), hence the fourth mode.
+ */
+#ifndef HALO_INSN_H
+#define HALO_INSN_H
+
+#include "pure.h"
+
+#define HALO_INSN_MAX	15	/* no instruction is longer, on any x86 */
+
+/**
+ * enum halo_insn_mode - what CS says about the code being decoded
+ * @HALO_INSN_MODE_16: real mode, virtual-8086 mode, or CS.L = 0 and CS.D = 0
+ * @HALO_INSN_MODE_32: CS.L = 0 and CS.D = 1
+ * @HALO_INSN_MODE_64: 64-bit mode on AMD: 66 gives CALL, JMP and Jcc a 16-bit displacement
+ * @HALO_INSN_MODE_64_INTEL: 64-bit mode on Intel: 66 is ignored by near branches
+ */
+enum halo_insn_mode {
+	HALO_INSN_MODE_16,
+	HALO_INSN_MODE_32,
+	HALO_INSN_MODE_64,
+	HALO_INSN_MODE_64_INTEL,
+};
+
+/* struct halo_insn.map; 2 and 3 are 0F 38 and 0F 3A, 5 and 6 exist with EVEX only */
+enum {
+	HALO_INSN_MAP_1B = 0,
+	HALO_INSN_MAP_0F = 1,
+	HALO_INSN_MAP_0F38 = 2,
+	HALO_INSN_MAP_0F3A = 3,
+	HALO_INSN_MAP_XOP8 = 8,
+	HALO_INSN_MAP_XOP9 = 9,
+	HALO_INSN_MAP_XOPA = 10,
+	HALO_INSN_MAP_3DNOW = 15,	/* 0F 0F: .opcode is the suffix byte */
+};
+
+/* struct halo_insn.flags */
+#define HALO_INSN_F_OSZ		BIT(0)	/* 66 present */
+#define HALO_INSN_F_ASZ		BIT(1)	/* 67 present */
+#define HALO_INSN_F_LOCK	BIT(2)
+#define HALO_INSN_F_REPNE	BIT(3)	/* F2; the last one of F2 and F3 counts */
+#define HALO_INSN_F_REP		BIT(4)	/* F3 */
+#define HALO_INSN_F_MODRM	BIT(5)
+#define HALO_INSN_F_MEM		BIT(6)	/* explicit memory operand: ModRM with mod != 3, or moffs */
+#define HALO_INSN_F_IMM		BIT(7)	/* .imm is meaningful */
+#define HALO_INSN_F_VEX		BIT(8)	/* VEX, EVEX or XOP encoded */
+#define HALO_INSN_F_EVEX	BIT(9)
+#define HALO_INSN_F_W		BIT(10)	/* REX.W, VEX.W */
+
+/* Register numbers for ops->gpr_read() and gpr_write(): hardware encoding, then RIP. */
+enum {
+	HALO_INSN_RAX, HALO_INSN_RCX, HALO_INSN_RDX, HALO_INSN_RBX,
+	HALO_INSN_RSP, HALO_INSN_RBP, HALO_INSN_RSI, HALO_INSN_RDI,
+	HALO_INSN_RIP = 16,		/* read only: address of this instruction */
+};
+
+/* Segment registers, hardware encoding. */
+enum {
+	HALO_INSN_ES, HALO_INSN_CS, HALO_INSN_SS, HALO_INSN_DS, HALO_INSN_FS, HALO_INSN_GS,
+	HALO_INSN_SEG_NONE = 0xff,
+};
+
+/**
+ * enum halo_insn_kind - what an instruction is, as far as Halo cares
+ *
+ * The part up to HALO_INSN_MEM_FIRST is what a backend intercepts. Operands:
+ * MOV_CR and MOV_DR have the control or debug register in .reg and the
+ * general-purpose one in .rm; INVLPG, LGDT and their like have a memory operand
+ * (halo_insn_ea()); IN and OUT have the port in .imm if HALO_INSN_F_IMM is set, else in DX,
+ * and the width in .op_size; SMSW, LMSW, SLDT, LLDT, STR, LTR go by
+ * HALO_INSN_F_MEM, .rm and .op_size; INT has the vector in .imm.
+ *
+ * The part from HALO_INSN_MEM_FIRST on is what halo_insn_mmio_begin() knows.
+ * HALO_INSN_VEC_LOAD and HALO_INSN_VEC_STORE are recognised, with the size of
+ * their memory operand in .mem_size, but not executed.
+ */
+enum halo_insn_kind {
+	HALO_INSN_OTHER,
+	HALO_INSN_CPUID, HALO_INSN_RDMSR, HALO_INSN_WRMSR, HALO_INSN_HLT,
+	HALO_INSN_VMMCALL, HALO_INSN_VMCALL, HALO_INSN_INVD, HALO_INSN_WBINVD,
+	HALO_INSN_RDTSC, HALO_INSN_RDTSCP, HALO_INSN_RDPMC, HALO_INSN_RDPRU, HALO_INSN_PAUSE,
+	HALO_INSN_MONITOR, HALO_INSN_MWAIT, HALO_INSN_MONITORX, HALO_INSN_MWAITX,
+	HALO_INSN_XGETBV, HALO_INSN_XSETBV, HALO_INSN_CLTS, HALO_INSN_LMSW, HALO_INSN_SMSW,
+	HALO_INSN_INVLPG, HALO_INSN_INVLPGA, HALO_INSN_INVLPGB, HALO_INSN_TLBSYNC,
+	HALO_INSN_INVPCID, HALO_INSN_INVEPT, HALO_INSN_INVVPID,
+	HALO_INSN_MOV_FROM_CR, HALO_INSN_MOV_TO_CR, HALO_INSN_MOV_FROM_DR, HALO_INSN_MOV_TO_DR,
+	HALO_INSN_IRET, HALO_INSN_INT, HALO_INSN_INT3, HALO_INSN_INTO, HALO_INSN_ICEBP,
+	HALO_INSN_PUSHF, HALO_INSN_POPF, HALO_INSN_CLI, HALO_INSN_STI,
+	HALO_INSN_IN, HALO_INSN_OUT, HALO_INSN_INS, HALO_INSN_OUTS,
+	HALO_INSN_RSM, HALO_INSN_SYSCALL, HALO_INSN_SYSRET, HALO_INSN_SYSENTER, HALO_INSN_SYSEXIT,
+	HALO_INSN_VMRUN, HALO_INSN_VMLOAD, HALO_INSN_VMSAVE, HALO_INSN_STGI, HALO_INSN_CLGI,
+	HALO_INSN_SKINIT, HALO_INSN_SWAPGS,
+	HALO_INSN_VMX,		/* any other VMX instruction */
+	HALO_INSN_SGDT, HALO_INSN_SIDT, HALO_INSN_LGDT, HALO_INSN_LIDT,
+	HALO_INSN_SLDT, HALO_INSN_STR, HALO_INSN_LLDT, HALO_INSN_LTR,
+
+	HALO_INSN_MEM_FIRST,
+	HALO_INSN_MOV_STORE = HALO_INSN_MEM_FIRST,	/* register to memory, moffs, MOVNTI */
+	HALO_INSN_MOV_LOAD, HALO_INSN_MOV_IMM, HALO_INSN_MOVZX, HALO_INSN_MOVSX, HALO_INSN_MOVBE,
+	HALO_INSN_CMOV, HALO_INSN_SETCC,
+	HALO_INSN_ALU_STORE,	/* ADD OR ADC SBB AND SUB XOR CMP, memory first; which: .alu */
+	HALO_INSN_ALU_LOAD,	/* same, register first */
+	HALO_INSN_ALU_IMM,
+	HALO_INSN_TEST, HALO_INSN_TEST_IMM,
+	HALO_INSN_INC, HALO_INSN_DEC, HALO_INSN_NOT, HALO_INSN_NEG,
+	HALO_INSN_XCHG, HALO_INSN_XADD, HALO_INSN_CMPXCHG, HALO_INSN_CMPXCHG8B,
+	HALO_INSN_BT, HALO_INSN_BTS, HALO_INSN_BTR, HALO_INSN_BTC,
+	HALO_INSN_PUSH, HALO_INSN_POP,	/* with a memory operand */
+	HALO_INSN_MOVS, HALO_INSN_STOS, HALO_INSN_LODS, HALO_INSN_CMPS, HALO_INSN_SCAS,
+	HALO_INSN_MEM_LAST = HALO_INSN_SCAS,
+	HALO_INSN_VEC_LOAD, HALO_INSN_VEC_STORE,
+	HALO_INSN_NR_KINDS,
+};
+
+/**
+ * struct halo_insn - one decoded instruction
+ * @len: bytes, 1 to HALO_INSN_MAX
+ * @mode: enum halo_insn_mode it was decoded for
+ * @kind: enum halo_insn_kind
+ * @map: HALO_INSN_MAP_*
+ * @opcode: last opcode byte
+ * @seg: segment of the memory operand, override and defaults applied (of [e]SI for string forms)
+ * @op_size: operand size in bytes: 1, 2, 4, 8; 16 for CMPXCHG16B
+ * @addr_size: address size in bytes: 2, 4, 8
+ * @mem_size: bytes of memory the operand covers; 0 where Halo does not know
+ * @rex: low four bits W R X B, from REX, VEX, EVEX or XOP; 0x40 set if a REX prefix counts
+ * @modrm: valid if HALO_INSN_F_MODRM
+ * @sib: valid if the address has one
+ * @reg: ModRM.reg with R added
+ * @rm: ModRM.rm with B added: a register number if HALO_INSN_F_MEM is clear
+ * @alu: for ALU kinds, 0 to 7: ADD OR ADC SBB AND SUB XOR CMP
+ * @flags: HALO_INSN_F_*
+ * @imm2: second immediate: the selector of a far pointer, the level of ENTER
+ * @disp: displacement, sign-extended; or the moffs address, zero-extended
+ * @imm: immediate, sign-extended from its encoded width (INT, IN, OUT: zero-extended)
+ */
+struct halo_insn {
+	u8 len;
+	u8 mode;
+	u8 kind;
+	u8 map;
+	u8 opcode;
+	u8 seg;
+	u8 op_size;
+	u8 addr_size;
+	u8 mem_size;
+	u8 rex;
+	u8 modrm;
+	u8 sib;
+	u8 reg;
+	u8 rm;
+	u8 alu;
+	u16 flags;
+	u16 imm2;
+	s64 disp;
+	s64 imm;
+};
+
+int halo_insn_decode(struct halo_insn *insn, const u8 *bytes, unsigned int avail,
+		     enum halo_insn_mode mode);
+
+/**
+ * halo_insn_plain_len() - length of an intercepted instruction in its plain form
+ * @bytes: guest bytes at RIP
+ * @avail: how many of them are there
+ * @kind: what was intercepted; a constant, so that this folds into one compare
+ *
+ * Compilers emit CPUID, RDMSR and their like without prefixes; the hot path asks
+ * here before it pays for halo_insn_decode().
+ *
+ * Return: the length, or 0 if the bytes are anything else: decode them.
+ */
+static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigned int avail,
+							enum halo_insn_kind kind)
+{
+	u8 second, third = 0;
+
+	if (kind == HALO_INSN_HLT)
+		return avail >= 1 && bytes[0] == 0xf4;
+
+	switch (kind) {
+	case HALO_INSN_CPUID:	second = 0xa2; break;
+	case HALO_INSN_RDMSR:	second = 0x32; break;
+	case HALO_INSN_WRMSR:	second = 0x30; break;
+	case HALO_INSN_RDTSC:	second = 0x31; break;
+	case HALO_INSN_VMCALL:	second = 0x01; third = 0xc1; break;
+	case HALO_INSN_VMMCALL:	second = 0x01; third = 0xd9; break;
+	default:		return 0;
+	}
+	if (avail < 2 || bytes[0] != 0x0f || bytes[1] != second)
+		return 0;
+	if (!third)
+		return 2;
+	return avail >= 3 && bytes[2] == third ? 3 : 0;
+}
+
+/**
+ * struct halo_insn_mem - one memory access of an instruction
+ * @linear: linear address, truncated to 32 bits outside 64-bit mode
+ * @offset: offset in the segment
+ * @seg: segment register the access goes through
+ * @size: bytes: 1, 2, 4 or 8
+ * @write: the access writes
+ * @rmw: a read that the same instruction will follow with a write of the same place:
+ *       check for write permission now
+ * @sole: the instruction touches no other place in memory, so if a nested page
+ *        fault brought the caller here, this is the access that faulted
+ */
+struct halo_insn_mem {
+	u64 linear;
+	u64 offset;
+	u8 seg;
+	u8 size;
+	bool write;
+	bool rmw;
+	bool sole;
+};
+
+/* What mem_read() and mem_write() answer for a place that is a device's. */
+#define HALO_INSN_DEVICE	1
+
+/**
+ * struct halo_insn_ops - the decoder's whole knowledge of a vCPU
+ * @gpr_read: a register, all 64 bits; RIP is register HALO_INSN_RIP
+ * @gpr_write: set a register, all 64 bits (merging partial registers is done here)
+ * @rflags_read: RFLAGS
+ * @rflags_write: set RFLAGS; only CF PF AF ZF SF OF ever differ
+ * @seg_base: base of a segment; in 64-bit mode it is asked for FS and GS only
+ * @stack_size: address size of the stack in bytes: 8 in 64-bit mode, else 4 or 2 by SS.B
+ * @mem_read: read guest memory, little endian, zero-extended into *val. 0, or
+ *            HALO_INSN_DEVICE if a device answers for this place, or a negative errno
+ *            that is handed to the caller of begin() or finish(); a fault for the guest
+ *            is noted in ctx. Page crossings, segment limits, CPL and paging are its business.
+ * @mem_write: likewise; if it does not return 0 it has written nothing
+ */
+struct halo_insn_ops {
+	u64 (*gpr_read)(void *ctx, unsigned int reg);
+	void (*gpr_write)(void *ctx, unsigned int reg, u64 val);
+	u64 (*rflags_read)(void *ctx);
+	void (*rflags_write)(void *ctx, u64 rflags);
+	u64 (*seg_base)(void *ctx, unsigned int seg);
+	unsigned int (*stack_size)(void *ctx);
+	int (*mem_read)(void *ctx, const struct halo_insn_mem *mem, u64 *val);
+	int (*mem_write)(void *ctx, const struct halo_insn_mem *mem, u64 val);
+};
+
+int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
+		 struct halo_insn_mem *mem);
+u64 halo_insn_linear(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
+		     unsigned int seg, u64 offset);
+
+/**
+ * enum halo_insn_next - what follows a step of halo_insn_mmio_begin() or _finish()
+ * @HALO_INSN_DONE: the instruction is complete; advance RIP by insn->len
+ * @HALO_INSN_ACCESS: a device access is wanted: .mem says where, how wide and which
+ *                    way, .value what to write. Then call halo_insn_mmio_finish().
+ * @HALO_INSN_AGAIN: one element of a repeated string instruction is complete and its
+ *                   registers are updated; RIP stays. Deliver events, then begin() again
+ *                   or enter the guest, which comes back.
+ */
+enum halo_insn_next {
+	HALO_INSN_DONE,
+	HALO_INSN_ACCESS,
+	HALO_INSN_AGAIN,
+};
+
+/**
+ * struct halo_insn_mmio - an instruction on its way
+ * @mem: the device access that is wanted
+ * @value: what to write, if @mem.write
+ * @string: a string instruction; @rep: with a repeat prefix (for the ring's STRING and REP)
+ * @phase: private: how far it is
+ * @src: private: what has been read so far
+ *
+ * Kept by the caller from begin() to the last finish(), in kernel-private memory.
+ * Registers and flags change only in the step that ends in DONE or AGAIN, so
+ * dropping this struct at any other time leaves the guest before the instruction.
+ */
+struct halo_insn_mmio {
+	struct halo_insn_mem mem;
+	u64 value;
+	bool string;
+	bool rep;
+	u8 phase;
+	u64 src[2];
+};
+
+int halo_insn_mmio_begin(struct halo_insn_mmio *m, const struct halo_insn *insn,
+			 const struct halo_insn_ops *ops, void *ctx);
+int halo_insn_mmio_finish(struct halo_insn_mmio *m, const struct halo_insn *insn,
+			  const struct halo_insn_ops *ops, void *ctx, u64 value);
+
+#endif /* HALO_INSN_H */
