@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * CPUID: what a guest may be shown, what it is shown, and what follows from it.
+ *
+ * Userspace owns a vCPU's table. This module tells the most that may stand in it
+ * (halo_cpuid_supported()), clears what goes beyond (the clamp), answers lookups
+ * from an index built when the table was set, and derives the masks that CR, XCR0
+ * and MSR writes are checked with.
+ *
+ * Pure: the host's CPUID comes through a function, so that tests feed CPUs that
+ * are not at hand. A table is written under the vCPU's lock, before or between
+ * runs, and read by the vCPU's own thread.
+ */
+#ifndef HALO_CPUID_H
+#define HALO_CPUID_H
+
+#include "pure.h"
+#include <linux/halo.h>
+
+/* Order of the registers in arrays, as CPUID's operands are named. */
+enum { HALO_CPUID_EAX, HALO_CPUID_EBX, HALO_CPUID_ECX, HALO_CPUID_EDX };
+
+/**
+ * struct halo_cpuid_host - the host, as far as CPUID goes
+ * @cpuid: executes CPUID with @leaf and @subleaf
+ * @opaque: handed to it
+ * @xcr0: extended states that the host kernel has switched on (its XCR0)
+ * @phys_bits: physical-address width that the host uses, 0 = what CPUID says;
+ *	differs where memory encryption takes address bits away
+ * @tsc_stable: the TSC ticks at one rate and never stops
+ */
+struct halo_cpuid_host {
+	void (*cpuid)(void *opaque, u32 leaf, u32 subleaf, u32 regs[4]);
+	void *opaque;
+	u64 xcr0;
+	u8 phys_bits;
+	bool tsc_stable;
+};
+
+/* The index spans this many leaves of each range: basic, hypervisor, extended. */
+#define HALO_CPUID_RANGES	3
+#define HALO_CPUID_SPAN		64
+
+/**
+ * struct halo_cpuid_slot - where a leaf is in the table
+ * @first: index of its first entry
+ * @count: number of its entries, 0 = the table has none
+ */
+struct halo_cpuid_slot {
+	u16 first;
+	u16 count;
+};
+
+/**
+ * struct halo_cpuid_table - a vCPU's CPUID
+ * @count: entries in use
+ * @max_basic: highest basic leaf, as leaf 0 tells
+ * @intel: out-of-range leaves answer as on Intel
+ * @slot: the index
+ * @entries: sorted by leaf and subleaf
+ */
+struct halo_cpuid_table {
+	u32 count;
+	u32 max_basic;
+	bool intel;
+	struct halo_cpuid_slot slot[HALO_CPUID_RANGES][HALO_CPUID_SPAN];
+	struct halo_cpuid_entry entries[HALO_MAX_CPUID];
+};
+
+/**
+ * struct halo_cpuid_dyn - vCPU state that shows in CPUID
+ * @cr4: CR4: OSXSAVE, OSPKE
+ * @xcr0: XCR0: size of the XSAVE area
+ * @apic_off: the LAPIC is switched off in APIC_BASE: CPUID.1:EDX.APIC reads 0
+ */
+struct halo_cpuid_dyn {
+	u64 cr4;
+	u64 xcr0;
+	bool apic_off;
+};
+
+/* struct halo_cpuid_caps.has */
+#define HALO_HAS_INTEL		BIT(0)	/* vendor GenuineIntel (or its kin) */
+#define HALO_HAS_LM		BIT(1)
+#define HALO_HAS_NX		BIT(2)
+#define HALO_HAS_GBPAGES	BIT(3)
+#define HALO_HAS_XSAVE		BIT(4)
+#define HALO_HAS_XSAVEC		BIT(5)
+#define HALO_HAS_PKU		BIT(6)
+#define HALO_HAS_PCID		BIT(7)
+#define HALO_HAS_INVPCID	BIT(8)
+#define HALO_HAS_X2APIC		BIT(9)
+#define HALO_HAS_TSC_DEADLINE	BIT(10)
+#define HALO_HAS_TSC_ADJUST	BIT(11)
+#define HALO_HAS_RDTSCP		BIT(12)
+#define HALO_HAS_RDPID		BIT(13)
+#define HALO_HAS_MTRR		BIT(14)
+#define HALO_HAS_PAT		BIT(15)
+#define HALO_HAS_MCA		BIT(16)
+#define HALO_HAS_SYSCALL	BIT(17)
+#define HALO_HAS_SEP		BIT(18)
+#define HALO_HAS_HYPERVISOR	BIT(19)
+#define HALO_HAS_PV_CLOCK	BIT(20)	/* KVM signature and CLOCKSOURCE2 */
+#define HALO_HAS_FSGSBASE	BIT(21)
+#define HALO_HAS_LA57		BIT(22)
+
+/**
+ * struct halo_cpuid_caps - what a vCPU's CPUID allows it
+ * @cr4: bits that may be set in CR4
+ * @efer: bits that may be set in EFER (LMA included)
+ * @xcr0: bits that may be set in XCR0, 0 without XSAVE
+ * @has: HALO_HAS_*
+ * @maxphyaddr: width of guest-physical addresses
+ * @linear_bits: widest linear address: 57, 48, or 32 without long mode
+ */
+struct halo_cpuid_caps {
+	u64 cr4;
+	u64 efer;
+	u64 xcr0;
+	u32 has;
+	u8 maxphyaddr;
+	u8 linear_bits;
+};
+
+int halo_cpuid_supported(struct halo_cpuid_entry *entries, u32 max,
+			 const struct halo_cpuid_host *host);
+int halo_cpuid_set(struct halo_cpuid_table *table, const struct halo_cpuid_entry *entries,
+		   u32 count);
+u32 halo_cpuid_clamp(struct halo_cpuid_table *table, const struct halo_cpuid_table *supported);
+void halo_cpuid_lookup(const struct halo_cpuid_table *table, const struct halo_cpuid_dyn *dyn,
+		       u32 leaf, u32 subleaf, u32 regs[4]);
+void halo_cpuid_caps(const struct halo_cpuid_table *table, struct halo_cpuid_caps *caps);
+bool halo_xcr0_valid(const struct halo_cpuid_caps *caps, u64 xcr0);
+
+#endif /* HALO_CPUID_H */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's side of a vCPU's exit ring and reply ring.
+ *
+ * The shared pages belong to a user who may rewrite them at any moment, so this
+ * is the only code that touches them. Everything it decides with (indices,
+ * sizes, the number of the exit that waits for a reply) lives in struct
+ * halo_rings, in kernel memory; what it puts into the shared headers it never
+ * reads back.
+ *
+ * One caller at a time: whoever holds the vCPU's lock. No allocation, no sleep.
+ */
+#ifndef HALO_RING_H
+#define HALO_RING_H
+
+#include "pure.h"
+#include <linux/halo.h>
+
+#define HALO_RING_ENTRIES_MIN		4
+#define HALO_RING_ENTRIES_MAX		1024
+#define HALO_RING_ENTRIES_DEFAULT	64
+
+/**
+ * struct halo_rings - both rings of a vCPU, as the kernel knows them
+ * @exits: header of EXITS, shared, read-only to the user
+ * @replies: header of REPLIES, shared, writable by the user
+ * @exit: entry 0 of EXITS
+ * @reply: entry 0 of REPLIES
+ * @entries: entries of each ring, a power of two
+ * @exit_tail: exits pushed, free running
+ * @reply_head: replies taken, free running
+ * @seq: number of the last exit pushed
+ * @pending: number of the SYNC exit whose reply is awaited, 0 = none
+ * @broken: the user gave an impossible index; final
+ */
+struct halo_rings {
+	struct halo_ring *exits;
+	struct halo_ring *replies;
+	struct halo_exit *exit;
+	const struct halo_reply *reply;
+	u32 entries;
+	u32 exit_tail;
+	u32 reply_head;
+	bool broken;
+	u64 seq;
+	u64 pending;
+};
+
+/**
+ * halo_ring_entries_valid() - may a ring have this many entries?
+ * @entries: the user's wish, not 0
+ */
+static inline bool halo_ring_entries_valid(u32 entries)
+{
+	return entries >= HALO_RING_ENTRIES_MIN && entries <= HALO_RING_ENTRIES_MAX &&
+	       is_power_of_2(entries);
+}
+
+/**
+ * halo_ring_bytes() - size of a ring's area, before rounding up to pages
+ * @entries: number of entries
+ * @entry: sizeof(struct halo_exit) or sizeof(struct halo_reply)
+ */
+static inline size_t halo_ring_bytes(u32 entries, size_t entry)
+{
+	return sizeof(struct halo_ring) + entries * entry;
+}
+
+int halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
+		    u32 entries);
+int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
+int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
+void halo_ring_cancel(struct halo_rings *r);
+
+/**
+ * halo_ring_pending() - number of the SYNC exit that waits for its reply
+ * @r: the rings
+ *
+ * Return: its seq, 0 if there is none.
+ */
+static inline u64 halo_ring_pending(const struct halo_rings *r)
+{
+	return r->pending;
+}
+
+#endif /* HALO_RING_H */
