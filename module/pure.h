@@ -13,6 +13,7 @@
 
 #ifdef __KERNEL__
 
+#include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
@@ -77,6 +78,7 @@ typedef long long s64;
 #ifndef __always_inline
 #define __always_inline		inline __attribute__((__always_inline__))
 #endif
+#define __aligned(n)		__attribute__((__aligned__(n)))
 #define noinline		__attribute__((__noinline__))
 #define fallthrough		__attribute__((__fallthrough__))
 
@@ -84,6 +86,16 @@ typedef long long s64;
 				   __a < __b ? __a : __b; })
 #define max(a, b)		({ __typeof__(a) __a = (a); __typeof__(b) __b = (b); \
 				   __a > __b ? __a : __b; })
+
+/* Atomic, fully ordered, as the kernel's; the non-atomic bit work is open-coded. */
+#define xchg(p, v)		__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
+#define set_bit(n, p)		((void)__atomic_fetch_or(p, BIT(n), __ATOMIC_SEQ_CST))
+#define clear_bit(n, p)		((void)__atomic_fetch_and(p, ~BIT(n), __ATOMIC_SEQ_CST))
+#define test_and_set_bit(n, p)	\
+	(!!(__atomic_fetch_or(p, BIT(n), __ATOMIC_SEQ_CST) & BIT(n)))
+#define test_and_clear_bit(n, p) \
+	(!!(__atomic_fetch_and(p, ~BIT(n), __ATOMIC_SEQ_CST) & BIT(n)))
+#define fls64(x)		((x) ? 64 - __builtin_clzll(x) : 0)
 
 /* No speculation to defend against here; a bad index becomes 0, as in the kernel. */
 #define array_index_nospec(i, n)	((i) < (n) ? (i) : 0)
