@@ -1,0 +1,983 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Instruction decoding: bytes to length, operands and kind; operands to addresses.
+ *
+ * One attribute byte per opcode of the one-byte and the 0F map says all that the
+ * length depends on; one kind byte says what Halo calls it. Kinds that hang on
+ * ModRM or on a prefix are marked K_* in the table and settled in resolve(), off
+ * the fast path. The other maps are regular (a ModRM, and an immediate byte or
+ * none), so they have no table.
+ *
+ * Undefined encodings are refused where the one-byte or 0F map has a hole and in
+ * the groups that resolve() looks into; elsewhere they get the length of their
+ * neighbours. That is enough: a CPU raises #UD before any intercept or nested page
+ * fault, so such bytes arrive here only if the guest rewrites code as it runs.
+ *
+ * Any caller, any context; no locks. Why not the kernel's own decoder in
+ * arch/x86/lib: it is not exported to modules, and it knows lengths only.
+ */
+#include "insn.h"
+
+/* Attribute byte, low nibble: what follows the opcode and its ModRM. */
+enum {
+	NO,		/* nothing */
+	IB,		/* one byte */
+	IW,		/* two bytes */
+	IZ,		/* two or four, by operand size */
+	IV,		/* two, four or eight, by operand size */
+	JZ,		/* near branch: IZ, but Intel ignores 66 in 64-bit mode */
+	MO,		/* moffs: an address */
+	FP,		/* far pointer: IZ, then a selector */
+	EN,		/* ENTER: IW, then IB */
+	G3,		/* F6 and F7: IB or IZ for TEST only */
+	CR,		/* MOV to and from CRn and DRn: mod is ignored */
+	PF,		/* prefix */
+	ES,		/* escape, or VEX, EVEX, XOP if what follows says so */
+	UD,		/* undefined */
+};
+
+#define NIBBLE	0x0f
+#define RM	0x10	/* has a ModRM byte */
+#define BY	0x20	/* byte operands */
+#define SF	0x40	/* stack or branch: 64-bit operands by default in 64-bit mode */
+#define XX	0x80	/* undefined in 64-bit mode */
+
+static const u8 attr_1b[256] = {
+/* 00 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, ES,
+/* 10 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, XX,
+/* 20 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX,
+/* 30 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX,
+/* 40 */ NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO,
+/* 50 */ SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF,
+/* 60 */ XX, XX, ES, RM, PF, PF, PF, PF, SF|IZ, RM|IZ, SF|IB, RM|IB, BY, NO, BY, NO,
+/* 70 */ SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB,
+	 SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB,
+/* 80 */ RM|BY|IB, RM|IZ, RM|BY|IB|XX, RM|IB, RM|BY, RM, RM|BY, RM,
+	 RM|BY, RM, RM|BY, RM, RM, RM, RM, ES,
+/* 90 */ NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, FP|XX, NO, SF, SF, NO, NO,
+/* a0 */ BY|MO, MO, BY|MO, MO, BY, NO, BY, NO, BY|IB, IZ, BY, NO, BY, NO, BY, NO,
+/* b0 */ BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, IV, IV, IV, IV, IV, IV, IV, IV,
+/* c0 */ RM|BY|IB, RM|IB, SF|IW, SF, ES, ES, RM|BY|IB, RM|IZ, SF|EN, SF, IW, NO, NO, IB, XX, NO,
+/* d0 */ RM|BY, RM, RM|BY, RM, IB|XX, IB|XX, XX, BY, RM, RM, RM, RM, RM, RM, RM, RM,
+/* e0 */ SF|IB, SF|IB, SF|IB, SF|IB, BY|IB, IB, BY|IB, IB, SF|JZ, SF|JZ, FP|XX, SF|IB, BY, NO, BY, NO,
+/* f0 */ PF, NO, PF, PF, NO, NO, RM|BY|G3, RM|G3, NO, NO, NO, NO, NO, NO, RM|BY, RM,
+};
+
+static const u8 attr_0f[256] = {
+/* 00 */ RM, RM, RM, RM, UD, NO, NO, NO, NO, NO, UD, NO, UD, RM, NO, RM|IB,
+/* 10 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+/* 20 */ RM|CR, RM|CR, RM|CR, RM|CR, UD, UD, UD, UD, RM, RM, RM, RM, RM, RM, RM, RM,
+/* 30 */ NO, NO, NO, NO, NO, NO, UD, NO, ES, UD, ES, UD, UD, UD, UD, UD,
+/* 40 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+/* 50 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+/* 60 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+/* 70 */ RM|IB, RM|IB, RM|IB, RM|IB, RM, RM, RM, NO, RM, RM, UD, UD, RM, RM, RM, RM,
+/* 80 */ SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ,
+	 SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ,
+/* 90 */ RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY,
+	 RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY,
+/* a0 */ SF, SF, NO, RM, RM|IB, RM, UD, UD, SF, SF, NO, RM, RM|IB, RM, RM, RM,
+/* b0 */ RM|BY, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM|IB, RM, RM, RM, RM, RM,
+/* c0 */ RM|BY, RM, RM|IB, RM, RM|IB, RM|IB, RM|IB, RM, NO, NO, NO, NO, NO, NO, NO, NO,
+/* d0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+/* e0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+/* f0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+};
+
+/* Kinds that resolve() has to settle. */
+enum {
+	K_FIRST = HALO_INSN_NR_KINDS,
+	K_GRP1 = K_FIRST, K_GRP1A, K_GRP3, K_GRP4, K_GRP5, K_GRP6, K_GRP7, K_GRP8, K_GRP9, K_GRP11,
+	K_IO_IMM, K_IO, K_INT, K_63, K_SREG, K_MEM_ONLY, K_NOP, K_MOVX, K_MOVNTI, K_78, K_79,
+	K_VEC,
+	K_LAST
+};
+
+static_assert(K_LAST <= 256);
+
+#define ALU_ROW(op) \
+	[op] = HALO_INSN_ALU_STORE, [(op) + 1] = HALO_INSN_ALU_STORE, \
+	[(op) + 2] = HALO_INSN_ALU_LOAD, [(op) + 3] = HALO_INSN_ALU_LOAD
+
+static const u8 kind_1b[256] = {
+	ALU_ROW(0x00), ALU_ROW(0x08), ALU_ROW(0x10), ALU_ROW(0x18),
+	ALU_ROW(0x20), ALU_ROW(0x28), ALU_ROW(0x30), ALU_ROW(0x38),
+	[0x63] = K_63,
+	[0x6c ... 0x6f] = K_IO,
+	[0x80 ... 0x83] = K_GRP1,
+	[0x84 ... 0x85] = HALO_INSN_TEST,
+	[0x86 ... 0x87] = HALO_INSN_XCHG,
+	[0x88 ... 0x89] = HALO_INSN_MOV_STORE,
+	[0x8a ... 0x8b] = HALO_INSN_MOV_LOAD,
+	[0x8c] = K_SREG,
+	[0x8d] = K_MEM_ONLY,
+	[0x8e] = K_SREG,
+	[0x8f] = K_GRP1A,
+	[0x90] = K_NOP,
+	[0x9c] = HALO_INSN_PUSHF,
+	[0x9d] = HALO_INSN_POPF,
+	[0xa0 ... 0xa1] = HALO_INSN_MOV_LOAD,
+	[0xa2 ... 0xa3] = HALO_INSN_MOV_STORE,
+	[0xa4 ... 0xa5] = HALO_INSN_MOVS,
+	[0xa6 ... 0xa7] = HALO_INSN_CMPS,
+	[0xaa ... 0xab] = HALO_INSN_STOS,
+	[0xac ... 0xad] = HALO_INSN_LODS,
+	[0xae ... 0xaf] = HALO_INSN_SCAS,
+	[0xc4 ... 0xc5] = K_MEM_ONLY,
+	[0xc6 ... 0xc7] = K_GRP11,
+	[0xcc] = HALO_INSN_INT3,
+	[0xcd] = K_INT,
+	[0xce] = HALO_INSN_INTO,
+	[0xcf] = HALO_INSN_IRET,
+	[0xe4 ... 0xe7] = K_IO_IMM,
+	[0xec ... 0xef] = K_IO,
+	[0xf1] = HALO_INSN_ICEBP,
+	[0xf4] = HALO_INSN_HLT,
+	[0xf6 ... 0xf7] = K_GRP3,
+	[0xfa] = HALO_INSN_CLI,
+	[0xfb] = HALO_INSN_STI,
+	[0xfe] = K_GRP4,
+	[0xff] = K_GRP5,
+};
+
+static const u8 kind_0f[256] = {
+	[0x00] = K_GRP6,
+	[0x01] = K_GRP7,
+	[0x05] = HALO_INSN_SYSCALL,
+	[0x06] = HALO_INSN_CLTS,
+	[0x07] = HALO_INSN_SYSRET,
+	[0x08] = HALO_INSN_INVD,
+	[0x09] = HALO_INSN_WBINVD,
+	[0x10 ... 0x13] = K_VEC,
+	[0x16 ... 0x17] = K_VEC,
+	[0x20] = HALO_INSN_MOV_FROM_CR,
+	[0x21] = HALO_INSN_MOV_FROM_DR,
+	[0x22] = HALO_INSN_MOV_TO_CR,
+	[0x23] = HALO_INSN_MOV_TO_DR,
+	[0x28 ... 0x29] = K_VEC,
+	[0x2b] = K_VEC,
+	[0x30] = HALO_INSN_WRMSR,
+	[0x31] = HALO_INSN_RDTSC,
+	[0x32] = HALO_INSN_RDMSR,
+	[0x33] = HALO_INSN_RDPMC,
+	[0x34] = HALO_INSN_SYSENTER,
+	[0x35] = HALO_INSN_SYSEXIT,
+	[0x40 ... 0x4f] = HALO_INSN_CMOV,
+	[0x6e ... 0x6f] = K_VEC,
+	[0x78] = K_78,
+	[0x79] = K_79,
+	[0x7e ... 0x7f] = K_VEC,
+	[0x90 ... 0x9f] = HALO_INSN_SETCC,
+	[0xa2] = HALO_INSN_CPUID,
+	[0xa3] = HALO_INSN_BT,
+	[0xaa] = HALO_INSN_RSM,
+	[0xab] = HALO_INSN_BTS,
+	[0xb0 ... 0xb1] = HALO_INSN_CMPXCHG,
+	[0xb2] = K_MEM_ONLY,
+	[0xb3] = HALO_INSN_BTR,
+	[0xb4 ... 0xb5] = K_MEM_ONLY,
+	[0xb6 ... 0xb7] = K_MOVX,
+	[0xba] = K_GRP8,
+	[0xbb] = HALO_INSN_BTC,
+	[0xbe ... 0xbf] = K_MOVX,
+	[0xc0 ... 0xc1] = HALO_INSN_XADD,
+	[0xc3] = K_MOVNTI,
+	[0xc7] = K_GRP9,
+	[0xd6] = K_VEC,
+	[0xe7] = K_VEC,
+	[0xf0] = K_VEC,
+};
+
+/* 0F 01 with mod = 3, by the whole ModRM byte less 0xc0. */
+static const u8 kind_0f01[64] = {
+	[0x01] = HALO_INSN_VMCALL,
+	[0x02 ... 0x04] = HALO_INSN_VMX,
+	[0x08] = HALO_INSN_MONITOR,
+	[0x09] = HALO_INSN_MWAIT,
+	[0x10] = HALO_INSN_XGETBV,
+	[0x11] = HALO_INSN_XSETBV,
+	[0x14] = HALO_INSN_VMX,
+	[0x18] = HALO_INSN_VMRUN,
+	[0x19] = HALO_INSN_VMMCALL,
+	[0x1a] = HALO_INSN_VMLOAD,
+	[0x1b] = HALO_INSN_VMSAVE,
+	[0x1c] = HALO_INSN_STGI,
+	[0x1d] = HALO_INSN_CLGI,
+	[0x1e] = HALO_INSN_SKINIT,
+	[0x1f] = HALO_INSN_INVLPGA,
+	[0x20 ... 0x27] = HALO_INSN_SMSW,
+	[0x30 ... 0x37] = HALO_INSN_LMSW,
+	[0x38] = HALO_INSN_SWAPGS,
+	[0x39] = HALO_INSN_RDTSCP,
+	[0x3a] = HALO_INSN_MONITORX,
+	[0x3b] = HALO_INSN_MWAITX,
+	[0x3d] = HALO_INSN_RDPRU,
+	[0x3e] = HALO_INSN_INVLPGB,
+	[0x3f] = HALO_INSN_TLBSYNC,
+};
+
+static const u8 kind_0f01_mem[8] = {
+	HALO_INSN_SGDT, HALO_INSN_SIDT, HALO_INSN_LGDT, HALO_INSN_LIDT,
+	HALO_INSN_SMSW, HALO_INSN_OTHER, HALO_INSN_LMSW, HALO_INSN_INVLPG,
+};
+
+/* Where the bytes come from; never read at or past end. */
+struct cursor {
+	const u8 *p;
+	const u8 *end;
+};
+
+static __always_inline int take(struct cursor *c, unsigned int size, s64 *val)
+{
+	s16 v16;
+	s32 v32;
+
+	if (unlikely((size_t)(c->end - c->p) < size))
+		return -ENODATA;
+	switch (size) {
+	case 1:
+		*val = (s8)c->p[0];
+		break;
+	case 2:
+		memcpy(&v16, c->p, 2);
+		*val = v16;
+		break;
+	case 4:
+		memcpy(&v32, c->p, 4);
+		*val = v32;
+		break;
+	default:
+		memcpy(val, c->p, 8);
+		break;
+	}
+	c->p += size;
+	return 0;
+}
+
+static __always_inline int take_u8(struct cursor *c, u8 *val)
+{
+	if (unlikely(c->p == c->end))
+		return -ENODATA;
+	*val = *c->p++;
+	return 0;
+}
+
+static inline bool is_64(const struct halo_insn *insn)
+{
+	return insn->mode >= HALO_INSN_MODE_64;
+}
+
+static inline unsigned int mod(const struct halo_insn *insn)
+{
+	return insn->modrm >> 6;
+}
+
+/* Mandatory prefix as VEX.pp numbers them: none, 66, F3, F2. */
+static unsigned int pp(const struct halo_insn *insn)
+{
+	if (insn->flags & HALO_INSN_F_REP)
+		return 2;
+	if (insn->flags & HALO_INSN_F_REPNE)
+		return 3;
+	return insn->flags & HALO_INSN_F_OSZ ? 1 : 0;
+}
+
+static void prefix(struct halo_insn *insn, u8 byte)
+{
+	switch (byte) {
+	case 0x66:
+		insn->flags |= HALO_INSN_F_OSZ;
+		break;
+	case 0x67:
+		insn->flags |= HALO_INSN_F_ASZ;
+		break;
+	case 0xf0:
+		insn->flags |= HALO_INSN_F_LOCK;
+		break;
+	case 0xf2:
+		insn->flags &= ~HALO_INSN_F_REP;
+		insn->flags |= HALO_INSN_F_REPNE;
+		break;
+	case 0xf3:
+		insn->flags &= ~HALO_INSN_F_REPNE;
+		insn->flags |= HALO_INSN_F_REP;
+		break;
+	case 0x64:
+		insn->seg = HALO_INSN_FS;
+		break;
+	case 0x65:
+		insn->seg = HALO_INSN_GS;
+		break;
+	default:
+		/* 26 2E 36 3E are ES CS SS DS; in 64-bit mode they are nothing at all */
+		if (!is_64(insn))
+			insn->seg = (byte >> 3) & 3;
+		break;
+	}
+}
+
+/*
+ * VEX, EVEX and XOP (SDM 2.3, 2.7; APM 1.8, 1.9). insn->opcode is the lead byte on
+ * entry. Return the attribute byte; 0 if this is LES, LDS, BOUND or POP after all.
+ */
+static noinline int vex(struct cursor *c, struct halo_insn *insn)
+{
+	static const u16 pp_flag[4] = {
+		0, HALO_INSN_F_OSZ, HALO_INSN_F_REP, HALO_INSN_F_REPNE
+	};
+	u8 lead = insn->opcode, p0, p1, p2 = 0, map = HALO_INSN_MAP_0F;
+
+	if (c->p == c->end)
+		return -ENODATA;
+	p0 = *c->p;
+	if (lead == 0x8f ? (p0 & 0x1f) < 8 : !is_64(insn) && p0 < 0xc0)
+		return 0;
+	if (insn->rex || insn->flags & ~HALO_INSN_F_ASZ)
+		return -EINVAL;
+	c->p++;
+
+	insn->flags |= HALO_INSN_F_VEX;
+	p1 = p0;
+	if (lead == 0x62) {
+		map = p0 & 7;
+		if (take_u8(c, &p1) || take_u8(c, &p2))
+			return -ENODATA;
+		/* a fixed 0 and a fixed 1; map 4 and 7 are not assigned */
+		if (p0 & 8 || !(p1 & 4) || !(0x6e & BIT(map)))
+			return -EINVAL;
+		insn->flags |= HALO_INSN_F_EVEX;
+	} else if (lead != 0xc5) {
+		map = p0 & 0x1f;
+		if (take_u8(c, &p1))
+			return -ENODATA;
+		if (lead == 0xc4 ? !map || map > HALO_INSN_MAP_0F3A : map > HALO_INSN_MAP_XOPA)
+			return -EINVAL;
+	}
+	insn->map = map;
+	insn->flags |= pp_flag[p1 & 3];
+	if (is_64(insn)) {
+		/* R, X and B are stored inverted; C5 has R alone */
+		insn->rex = (u8)~p0 >> 5 & (lead == 0xc5 ? 4 : 7);
+		if (lead != 0xc5 && p1 & 0x80) {
+			insn->rex |= 8;
+			insn->flags |= HALO_INSN_F_W;
+		}
+	}
+	/* resolve() needs the vector length; .alu is not in use for these */
+	insn->alu = lead == 0x62 ? p2 >> 5 & 3 : p1 >> 2 & 1;
+	if (take_u8(c, &insn->opcode))
+		return -ENODATA;
+
+	switch (map) {
+	case HALO_INSN_MAP_0F:
+		if (insn->opcode == 0x77)
+			return SF;	/* VZEROUPPER: no ModRM, and not 0 */
+		return RM | (attr_0f[insn->opcode] == (RM | IB) &&
+			     insn->opcode >= 0x70 && (insn->opcode & 0xf7) != 0xa4 &&
+			     insn->opcode != 0xba ? IB : NO);
+	case HALO_INSN_MAP_0F3A:
+	case HALO_INSN_MAP_XOP8:
+		return RM | IB;
+	case HALO_INSN_MAP_XOPA:
+		return RM | IZ;
+	default:
+		return RM;
+	}
+}
+
+/* Prefixes and opcode. Return the attribute byte. */
+static __always_inline int opcode(struct cursor *c, struct halo_insn *insn)
+{
+	u8 byte, attr;
+	int ret;
+
+	for (;;) {
+		if (take_u8(c, &byte))
+			return -ENODATA;
+		attr = attr_1b[byte];
+		if ((attr & NIBBLE) == PF) {
+			/* a REX counts only right before the opcode */
+			insn->rex = 0;
+			prefix(insn, byte);
+		} else if ((byte & 0xf0) == 0x40 && is_64(insn)) {
+			insn->rex = byte;
+		} else {
+			break;
+		}
+	}
+	insn->opcode = byte;
+	if (likely((attr & NIBBLE) != ES))
+		return attr;
+
+	if (byte == 0x0f) {
+		insn->map = HALO_INSN_MAP_0F;
+		if (take_u8(c, &insn->opcode))
+			return -ENODATA;
+		attr = attr_0f[insn->opcode];
+		if (likely((attr & NIBBLE) != ES))
+			return attr;
+		insn->map = insn->opcode == 0x38 ? HALO_INSN_MAP_0F38 : HALO_INSN_MAP_0F3A;
+		if (take_u8(c, &insn->opcode))
+			return -ENODATA;
+		return insn->map == HALO_INSN_MAP_0F38 ? RM : RM | IB;
+	}
+
+	ret = vex(c, insn);
+	if (ret)
+		return ret;
+	return byte == 0x8f ? RM | SF : RM;
+}
+
+/* ModRM, SIB and displacement; .seg gets its default if no prefix set it. */
+static __always_inline int modrm(struct cursor *c, struct halo_insn *insn, bool only_reg)
+{
+	unsigned int base, size = 0;
+	u8 seg = HALO_INSN_DS;
+	u8 byte;
+
+	if (take_u8(c, &byte))
+		return -ENODATA;
+	insn->modrm = byte;
+	insn->flags |= HALO_INSN_F_MODRM;
+	insn->reg = (byte >> 3 & 7) | (insn->rex & 4) << 1;
+	insn->rm = (byte & 7) | (insn->rex & 1) << 3;
+	if (byte >= 0xc0 || only_reg)
+		return 0;
+
+	insn->flags |= HALO_INSN_F_MEM;
+	if (unlikely(insn->addr_size == 2)) {
+		base = byte & 7;
+		if (byte >= 0x40)
+			size = byte >> 6;
+		else if (base == 6)
+			size = 2;
+		if (base == 2 || base == 3 || (base == 6 && byte >= 0x40))
+			seg = HALO_INSN_SS;
+	} else {
+		base = insn->rm;
+		if ((byte & 7) == 4) {
+			if (take_u8(c, &insn->sib))
+				return -ENODATA;
+			base = (insn->sib & 7) | (insn->rex & 1) << 3;
+			if (base == HALO_INSN_RSP)
+				seg = HALO_INSN_SS;
+		}
+		if (byte >= 0x80)
+			size = 4;
+		else if (byte >= 0x40)
+			size = 1;
+		else if ((base & 7) == 5)
+			size = 4;
+		if (base == HALO_INSN_RBP && byte >= 0x40)
+			seg = HALO_INSN_SS;
+	}
+	if (insn->seg == HALO_INSN_SEG_NONE)
+		insn->seg = seg;
+	return size ? take(c, size, &insn->disp) : 0;
+}
+
+static noinline int immediate(struct cursor *c, struct halo_insn *insn, u8 attr)
+{
+	unsigned int iz = insn->op_size == 2 ? 2 : 4;
+	s64 second;
+	int ret;
+
+	switch (attr & NIBBLE) {
+	case IB:
+		break;
+	case IW:
+		iz = 2;
+		break;
+	case IV:
+		if (insn->op_size == 8)
+			iz = 8;
+		break;
+	case JZ:
+		if (insn->mode == HALO_INSN_MODE_64_INTEL)
+			iz = 4;
+		break;
+	case G3:
+		if ((insn->reg & 7) > 1)
+			return 0;
+		break;
+	case MO:
+		insn->flags |= HALO_INSN_F_MEM;
+		ret = take(c, insn->addr_size, &insn->disp);
+		if (insn->addr_size < 8)
+			insn->disp &= BIT_ULL(insn->addr_size * 8) - 1;
+		return ret;
+	case FP:
+		ret = take(c, iz, &insn->imm);
+		if (ret)
+			return ret;
+		iz = 2;
+		goto second;
+	case EN:
+		ret = take(c, 2, &insn->imm);
+		if (ret)
+			return ret;
+		iz = 1;
+		goto second;
+	case IZ:
+		break;
+	default:
+		return -EINVAL;
+	}
+	if ((attr & NIBBLE) == IB || ((attr & NIBBLE) == G3 && attr & BY))
+		iz = 1;
+	insn->flags |= HALO_INSN_F_IMM;
+	return take(c, iz, &insn->imm);
+
+second:
+	insn->flags |= HALO_INSN_F_IMM;
+	ret = take(c, iz, &second);
+	if (ret)
+		return ret;
+	insn->imm2 = iz == 1 ? (u8)second : (u16)second;
+	return 0;
+}
+
+/* Vector moves: width by opcode and mandatory prefix. VEX.L or EVEX.L'L is in .alu. */
+static int resolve_vec(struct halo_insn *insn)
+{
+	u8 op = insn->opcode, vl = insn->flags & HALO_INSN_F_VEX ? 16 << insn->alu : 16;
+	bool mmx = false, store = op & 1;
+	u8 size = vl;
+
+	insn->alu = 0;
+	if (insn->flags & HALO_INSN_F_EVEX || !(insn->flags & HALO_INSN_F_MEM))
+		return HALO_INSN_OTHER;
+	switch (op) {
+	case 0x10:
+	case 0x11:
+		if (pp(insn) >= 2)
+			size = pp(insn) == 2 ? 4 : 8;
+		break;
+	case 0x12:
+	case 0x16:
+		if (pp(insn) < 2 || (pp(insn) == 3 && vl == 16))
+			size = 8;
+		break;
+	case 0x13:
+	case 0x17:
+		size = 8;
+		break;
+	case 0x6e:
+		size = insn->flags & HALO_INSN_F_W ? 8 : 4;
+		break;
+	case 0x7e:
+		store = pp(insn) != 2;
+		size = !store || insn->flags & HALO_INSN_F_W ? 8 : 4;
+		break;
+	case 0xd6:
+		store = true;
+		size = 8;
+		break;
+	case 0xf0:
+		if (pp(insn) != 3)
+			return HALO_INSN_OTHER;
+		break;
+	case 0x6f:
+	case 0x7f:
+	case 0xe7:
+		mmx = !pp(insn);
+		break;
+	}
+	insn->mem_size = mmx ? 8 : size;
+	return store ? HALO_INSN_VEC_STORE : HALO_INSN_VEC_LOAD;
+}
+
+/* Maps without a kind table. */
+static int resolve_0f38(struct halo_insn *insn)
+{
+	unsigned int prefix = pp(insn);
+
+	switch (insn->opcode) {
+	case 0x80 ... 0x82:
+		if (prefix != 1)
+			return -EINVAL;
+		return insn->opcode == 0x80 ? HALO_INSN_INVEPT :
+		       insn->opcode == 0x81 ? HALO_INSN_INVVPID : HALO_INSN_INVPCID;
+	case 0xf0 ... 0xf1:
+		/* F2 makes these CRC32, even with 66 */
+		if (prefix >= 2 || !(insn->flags & HALO_INSN_F_MEM))
+			return HALO_INSN_OTHER;
+		insn->mem_size = insn->op_size;
+		return HALO_INSN_MOVBE;
+	case 0xf9:
+		if (prefix || !(insn->flags & HALO_INSN_F_MEM))
+			return HALO_INSN_OTHER;
+		insn->mem_size = insn->op_size;
+		return HALO_INSN_MOV_STORE;	/* MOVDIRI */
+	}
+	return HALO_INSN_OTHER;
+}
+
+static int resolve_grp9(struct halo_insn *insn)
+{
+	unsigned int op = insn->reg & 7;
+
+	if (!(insn->flags & HALO_INSN_F_MEM))
+		return op < 6 ? -EINVAL : HALO_INSN_OTHER;
+	switch (op) {
+	case 1:
+		insn->op_size = insn->flags & HALO_INSN_F_W ? 16 : 8;
+		insn->mem_size = insn->op_size;
+		return HALO_INSN_CMPXCHG8B;
+	case 6:
+	case 7:
+		return HALO_INSN_VMX;
+	case 0:
+	case 2:
+		return -EINVAL;
+	default:
+		return HALO_INSN_OTHER;
+	}
+}
+
+/* Settle a K_* kind. Return the kind, or -EINVAL if the encoding is undefined. */
+static noinline int resolve(struct halo_insn *insn, unsigned int kind)
+{
+	static const u8 grp3[8] = {
+		HALO_INSN_TEST_IMM, HALO_INSN_TEST_IMM, HALO_INSN_NOT, HALO_INSN_NEG,
+	};
+	static const u8 grp6[8] = {
+		HALO_INSN_SLDT, HALO_INSN_STR, HALO_INSN_LLDT, HALO_INSN_LTR,
+	};
+	static const u8 grp8[4] = { HALO_INSN_BT, HALO_INSN_BTS, HALO_INSN_BTR, HALO_INSN_BTC };
+	bool mem = insn->flags & HALO_INSN_F_MEM;
+	unsigned int op = insn->reg & 7;
+
+	insn->mem_size = insn->op_size;
+	switch (kind) {
+	case K_GRP1:
+		insn->alu = op;
+		return HALO_INSN_ALU_IMM;
+	case K_GRP1A:
+		return op ? -EINVAL : HALO_INSN_POP;
+	case K_GRP3:
+		return grp3[op];
+	case K_GRP4:
+		if (op > 1)
+			return -EINVAL;
+		return op ? HALO_INSN_DEC : HALO_INSN_INC;
+	case K_GRP5:
+		if (op == 7 || (!mem && (op == 3 || op == 5)))
+			return -EINVAL;
+		/* near CALL and JMP, and PUSH: 64-bit; Intel's branches whatever 66 says */
+		if (is_64(insn) && (op == 2 || op == 4 || op == 6) &&
+		    (insn->op_size == 4 || (insn->mode == HALO_INSN_MODE_64_INTEL && op != 6)))
+			insn->op_size = 8;
+		insn->mem_size = op == 3 || op == 5 ? 0 : insn->op_size;
+		return op == 0 ? HALO_INSN_INC : op == 1 ? HALO_INSN_DEC :
+		       op == 6 ? HALO_INSN_PUSH : HALO_INSN_OTHER;
+	case K_GRP6:
+		insn->mem_size = 2;
+		return op > 5 ? -EINVAL : grp6[op];
+	case K_GRP7:
+		insn->mem_size = op == 4 || op == 6 ? 2 : 0;
+		return mem ? kind_0f01_mem[op] : kind_0f01[insn->modrm & 0x3f];
+	case K_GRP8:
+		return op < 4 ? -EINVAL : grp8[op & 3];
+	case K_GRP9:
+		return resolve_grp9(insn);
+	case K_GRP11:
+		if (!op)
+			return HALO_INSN_MOV_IMM;
+		return insn->modrm == 0xf8 ? HALO_INSN_OTHER : -EINVAL;	/* XABORT, XBEGIN */
+	case K_IO_IMM:
+		insn->imm = (u8)insn->imm;
+		fallthrough;
+	case K_IO:
+		if (insn->op_size == 8)
+			insn->op_size = 4;
+		if (insn->opcode >= 0x70) {
+			insn->mem_size = 0;
+			return insn->opcode & 2 ? HALO_INSN_OUT : HALO_INSN_IN;
+		}
+		insn->mem_size = insn->op_size;
+		if (insn->opcode >= 0x6e)
+			return HALO_INSN_OUTS;
+		insn->seg = HALO_INSN_ES;
+		return HALO_INSN_INS;
+	case K_INT:
+		insn->imm = (u8)insn->imm;
+		return HALO_INSN_INT;
+	case K_63:
+		if (!is_64(insn)) {
+			insn->mem_size = 2;	/* ARPL */
+			return HALO_INSN_OTHER;
+		}
+		insn->mem_size = insn->op_size == 2 ? 2 : 4;
+		return HALO_INSN_MOVSX;
+	case K_SREG:
+		insn->mem_size = 2;
+		return op > 5 || (op == HALO_INSN_CS && insn->opcode == 0x8e) ? -EINVAL :
+		       HALO_INSN_OTHER;
+	case K_MEM_ONLY:
+		insn->mem_size = 0;
+		return mem ? HALO_INSN_OTHER : -EINVAL;
+	case K_NOP:
+		/* with REX.B, 90 exchanges R8 and RAX */
+		return insn->flags & HALO_INSN_F_REP && !(insn->rex & 1) ?
+		       HALO_INSN_PAUSE : HALO_INSN_OTHER;
+	case K_MOVX:
+		insn->mem_size = 1 + (insn->opcode & 1);
+		return insn->opcode & 8 ? HALO_INSN_MOVSX : HALO_INSN_MOVZX;
+	case K_MOVNTI:
+		if (!mem || pp(insn))
+			return -EINVAL;
+		return HALO_INSN_MOV_STORE;
+	case K_78:
+	case K_79:
+		return pp(insn) ? HALO_INSN_OTHER : HALO_INSN_VMX;
+	case K_VEC:
+		return resolve_vec(insn);
+	}
+	return -EINVAL;
+}
+
+static __always_inline int classify(struct halo_insn *insn)
+{
+	int kind = HALO_INSN_OTHER;
+
+	if (insn->map == HALO_INSN_MAP_1B) {
+		kind = kind_1b[insn->opcode];
+		insn->alu = insn->opcode >> 3 & 7;
+	} else if (insn->map == HALO_INSN_MAP_0F) {
+		kind = kind_0f[insn->opcode];
+		if (unlikely(insn->flags & HALO_INSN_F_VEX) && kind != K_VEC)
+			kind = HALO_INSN_OTHER;
+	} else if (insn->map == HALO_INSN_MAP_0F38 && !(insn->flags & HALO_INSN_F_VEX)) {
+		kind = resolve_0f38(insn);
+	}
+	if (kind >= K_FIRST)
+		kind = resolve(insn, kind);
+	else if (kind >= HALO_INSN_MEM_FIRST && !insn->mem_size)
+		insn->mem_size = insn->op_size;
+	if (unlikely(kind < 0))
+		return kind;
+
+	if (insn->seg == HALO_INSN_SEG_NONE)
+		insn->seg = HALO_INSN_DS;
+	/* no memory operand: nothing for the MMIO side, whatever the opcode */
+	if (kind >= HALO_INSN_MEM_FIRST && !(insn->flags & HALO_INSN_F_MEM) &&
+	    !(kind >= HALO_INSN_MOVS && kind <= HALO_INSN_SCAS))
+		kind = HALO_INSN_OTHER;
+	insn->kind = kind;
+	return 0;
+}
+
+/* 3DNow! has its opcode after the operands; SSE4a's EXTRQ and INSERTQ have two immediates. */
+static noinline int odd_0f(struct cursor *c, struct halo_insn *insn)
+{
+	s64 second;
+
+	if (insn->opcode == 0x0f) {
+		insn->opcode = (u8)insn->imm;
+		insn->imm = 0;
+		insn->flags &= ~HALO_INSN_F_IMM;
+		insn->map = HALO_INSN_MAP_3DNOW;
+		return 0;
+	}
+	if (!pp(insn))
+		return 0;
+	if (pp(insn) == 2)
+		return -EINVAL;
+	if (take(c, 1, &insn->imm) || take(c, 1, &second))
+		return -ENODATA;
+	insn->imm2 = (u8)second;
+	insn->flags |= HALO_INSN_F_IMM;
+	return 0;
+}
+
+static __always_inline void sizes(struct halo_insn *insn, u8 attr)
+{
+	static const u8 op_size[4][2] = { { 2, 4 }, { 4, 2 }, { 4, 2 }, { 4, 2 } };
+	static const u8 addr_size[4][2] = { { 2, 4 }, { 4, 2 }, { 8, 4 }, { 8, 4 } };
+	unsigned int size = op_size[insn->mode][insn->flags & HALO_INSN_F_OSZ];
+
+	insn->addr_size = addr_size[insn->mode][(insn->flags & HALO_INSN_F_ASZ) >> 1];
+	if (unlikely(attr & (SF | BY)) || insn->rex & 8 || (attr & NIBBLE) == CR) {
+		if (attr & BY)
+			size = 1;
+		else if (insn->rex & 8)
+			size = 8;
+		else if ((attr & NIBBLE) == CR)
+			size = is_64(insn) ? 8 : 4;
+		else if (is_64(insn) && (size == 4 || ((attr & NIBBLE) == JZ &&
+						       insn->mode == HALO_INSN_MODE_64_INTEL)))
+			size = 8;
+	}
+	insn->op_size = size;
+}
+
+static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
+{
+	int attr, ret;
+
+	attr = opcode(c, insn);
+	if (unlikely(attr < 0))
+		return attr;
+	if (unlikely((attr & NIBBLE) == UD || (attr & XX && is_64(insn))))
+		return -EINVAL;
+	sizes(insn, attr);
+	if (!(insn->flags & HALO_INSN_F_VEX)) {
+		if (insn->rex & 8)
+			insn->flags |= HALO_INSN_F_W;
+	} else if (insn->op_size == 2) {
+		insn->op_size = 4;	/* 66 is part of the opcode here */
+	}
+
+	if (attr & RM) {
+		ret = modrm(c, insn, (attr & NIBBLE) == CR);
+		if (unlikely(ret))
+			return ret;
+	}
+	if (attr & NIBBLE && (attr & NIBBLE) != CR) {
+		ret = immediate(c, insn, attr);
+		if (unlikely(ret))
+			return ret;
+	}
+	if (unlikely(insn->map == HALO_INSN_MAP_0F && !(insn->flags & HALO_INSN_F_VEX) &&
+		     (insn->opcode == 0x0f || insn->opcode == 0x78))) {
+		ret = odd_0f(c, insn);
+		if (ret)
+			return ret;
+	}
+	return classify(insn);
+}
+
+/**
+ * halo_insn_decode() - decode one instruction
+ * @insn: result; undefined unless the call succeeds
+ * @bytes: guest bytes, starting at RIP; a private copy
+ * @avail: how many bytes may be read; more than HALO_INSN_MAX is no help
+ * @mode: what CS says, and in 64-bit mode whose CPU this is
+ *
+ * Return: the length; -ENODATA if the instruction goes on past @avail, so fetch more;
+ * -EINVAL if it is undefined or longer than HALO_INSN_MAX: the guest gets #UD or #GP. More
+ * bytes never turn one of a length and -EINVAL into the other.
+ */
+int halo_insn_decode(struct halo_insn *insn, const u8 *bytes, unsigned int avail,
+		     enum halo_insn_mode mode)
+{
+	struct cursor c = {
+		.p = bytes,
+		.end = bytes + (avail < HALO_INSN_MAX ? avail : HALO_INSN_MAX),
+	};
+	int ret;
+
+	*insn = (struct halo_insn){
+		.mode = mode & 3,
+		.seg = HALO_INSN_SEG_NONE,
+	};
+	ret = decode(&c, insn);
+	if (unlikely(ret)) {
+		if (ret == -ENODATA && avail >= HALO_INSN_MAX)
+			return -EINVAL;
+		return ret;
+	}
+	insn->len = c.p - bytes;
+	return insn->len;
+}
+
+/**
+ * halo_insn_linear() - segment and offset to linear address
+ * @insn: decoded instruction, for its mode
+ * @ops: the vCPU
+ * @ctx: passed to @ops
+ * @seg: segment register
+ * @offset: offset in it, already truncated to the address size
+ *
+ * Return: the linear address (SDM 3.4.4: bases other than those of FS and GS count as 0
+ * in 64-bit mode; outside it addresses wrap at 4 GiB).
+ */
+u64 halo_insn_linear(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
+		     unsigned int seg, u64 offset)
+{
+	if (!is_64(insn))
+		return (u32)(ops->seg_base(ctx, seg) + offset);
+	if (seg == HALO_INSN_FS || seg == HALO_INSN_GS)
+		offset += ops->seg_base(ctx, seg);
+	return offset;
+}
+
+/* The offset that ModRM, SIB and displacement give, not yet truncated. */
+static u64 modrm_offset(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx)
+{
+	static const u8 pair[8][2] = {
+		{ HALO_INSN_RBX, HALO_INSN_RSI }, { HALO_INSN_RBX, HALO_INSN_RDI },
+		{ HALO_INSN_RBP, HALO_INSN_RSI }, { HALO_INSN_RBP, HALO_INSN_RDI },
+		{ HALO_INSN_RSI }, { HALO_INSN_RDI }, { HALO_INSN_RBP }, { HALO_INSN_RBX },
+	};
+	unsigned int base = insn->modrm & 7, index;
+	u64 offset = insn->disp;
+
+	if (insn->addr_size == 2) {
+		if (base == 6 && !mod(insn))
+			return offset;
+		offset += ops->gpr_read(ctx, pair[base][0]);
+		if (base < 4)
+			offset += ops->gpr_read(ctx, pair[base][1]);
+		return offset;
+	}
+	if (base == 4) {
+		index = (insn->sib >> 3 & 7) | (insn->rex & 2) << 2;
+		if (index != 4)		/* RSP can't be an index; R12 can */
+			offset += ops->gpr_read(ctx, index) << (insn->sib >> 6);
+		base = insn->sib & 7;
+		if (base == 5 && !mod(insn))
+			return offset;
+	} else if (base == 5 && !mod(insn)) {
+		if (is_64(insn))
+			offset += ops->gpr_read(ctx, HALO_INSN_RIP) + insn->len;
+		return offset;
+	}
+	return offset + ops->gpr_read(ctx, base | (insn->rex & 1) << 3);
+}
+
+/**
+ * halo_insn_ea() - the explicit memory operand's address
+ * @insn: decoded instruction
+ * @ops: the vCPU
+ * @ctx: passed to @ops
+ * @mem: result: .linear, .offset, .seg, .size; the rest is cleared
+ *
+ * POP to memory is special: its address is computed after RSP has moved, which
+ * halo_insn_mmio_begin() takes care of. Not for EVEX (its disp8 is scaled) nor for vector
+ * indexes. The bit offset of BT and its kin counts (SDM, BT).
+ *
+ * Return: 0, or -EOPNOTSUPP if there is no memory operand or it is an EVEX one.
+ */
+int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
+		 struct halo_insn_mem *mem)
+{
+	u64 offset;
+	s64 bit;
+
+	if (!(insn->flags & HALO_INSN_F_MEM) || insn->flags & HALO_INSN_F_EVEX)
+		return -EOPNOTSUPP;
+	offset = insn->flags & HALO_INSN_F_MODRM ? modrm_offset(insn, ops, ctx) : (u64)insn->disp;
+
+	/* a register bit offset is signed and reaches beyond the operand */
+	if (insn->kind >= HALO_INSN_BT && insn->kind <= HALO_INSN_BTC &&
+	    !(insn->flags & HALO_INSN_F_IMM)) {
+		bit = ops->gpr_read(ctx, insn->reg);
+		if (insn->op_size == 2)
+			bit = (s16)bit;
+		else if (insn->op_size == 4)
+			bit = (s32)bit;
+		offset += (bit >> 3) & -(s64)insn->op_size;
+	}
+	if (insn->addr_size < 8)
+		offset &= BIT_ULL(insn->addr_size * 8) - 1;
+
+	*mem = (struct halo_insn_mem){
+		.offset = offset,
+		.linear = halo_insn_linear(insn, ops, ctx, insn->seg, offset),
+		.seg = insn->seg,
+		.size = insn->mem_size,
+	};
+	return 0;
+}
