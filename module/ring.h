@@ -31,6 +31,7 @@
  * @reply_head: replies taken, free running
  * @seq: number of the last exit pushed
  * @pending: number of the SYNC exit whose reply is awaited, 0 = none
+ * @cancelled: number of an exit whose reply is to be dropped, 0 = none
  * @broken: the user gave an impossible index; final
  */
 struct halo_rings {
@@ -44,6 +45,7 @@ struct halo_rings {
 	bool broken;
 	u64 seq;
 	u64 pending;
+	u64 cancelled;
 };
 
 /**

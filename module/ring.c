@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel's side of a vCPU's exit ring and reply ring.
+ *
+ * The module produces exits and consumes replies; the user does the opposite,
+ * in pages that it may rewrite while we look. What makes that harmless:
+ *
+ *  - indices, sizes and the pending exit are kernel-private; the copies in the
+ *    shared headers are for the user and are never read back;
+ *  - a user index is read once, into a local, and believed only as far as
+ *    "tail - head <= entries" goes, the one thing two free-running indices of
+ *    an honest pair can't violate. A lie breaks the ring for good: guessing what
+ *    the user meant would only hide its bug;
+ *  - an entry of REPLIES is copied out once, field by field, and what is checked
+ *    and used is the copy;
+ *  - whether a reply is wanted, and for which exit, is decided by halo_rings.pending.
+ *
+ * A reply that does not fit is not a broken ring: it is taken off, reported as
+ * -EPROTO, and the exit goes on waiting for a good one.
+ *
+ * Caller: the holder of vcpu->lock, nobody else; hence no lock in here. Why not
+ * one slot instead of rings: POSTED writes queue up while the guest goes on, and
+ * must be seen in order with the SYNC exit that follows them.
+ */
+#include "ring.h"
+
+static_assert(sizeof(struct halo_ring) == 192);
+static_assert(offsetof(struct halo_ring, head) == 64);
+static_assert(offsetof(struct halo_ring, entries) == 128);
+static_assert(sizeof(struct halo_exit) == 64);
+static_assert(sizeof(struct halo_reply) == 32);
+
+static int halo_ring_break(struct halo_rings *r)
+{
+	r->broken = true;
+	WRITE_ONCE(r->exits->flags, HALO_RING_BROKEN);
+	return -EPROTO;
+}
+
+static void halo_ring_header_init(struct halo_ring *ring, u32 entries)
+{
+	memset(ring, 0, sizeof(*ring));
+	ring->entries = entries;
+	ring->entries_offset = sizeof(*ring);
+}
+
+/**
+ * halo_rings_init() - start with two empty rings
+ * @r: the rings
+ * @exits: zeroed memory of halo_ring_bytes(entries, sizeof(struct halo_exit))
+ * @replies: zeroed memory of halo_ring_bytes(entries, sizeof(struct halo_reply))
+ * @entries: entries of each, see halo_ring_entries_valid()
+ *
+ * Call before the areas can be mapped by anybody.
+ *
+ * Return: 0, or -EINVAL for a number of entries that a ring can't have.
+ */
+int halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
+		    u32 entries)
+{
+	if (!halo_ring_entries_valid(entries))
+		return -EINVAL;
+
+	memset(r, 0, sizeof(*r));
+	r->exits = exits;
+	r->replies = replies;
+	r->exit = (struct halo_exit *)(exits + 1);
+	r->reply = (const struct halo_reply *)(replies + 1);
+	r->entries = entries;
+	halo_ring_header_init(exits, entries);
+	halo_ring_header_init(replies, entries);
+	return 0;
+}
+
+/**
+ * halo_ring_push() - hand an exit to the user
+ * @r: the rings
+ * @exit: the exit, kernel memory; its @seq is filled in
+ *
+ * An exit with HALO_EXIT_F_SYNC becomes the pending one.
+ *
+ * Return: 0; -EAGAIN if the ring is full (nothing was written; the caller waits for
+ * the user to take exits, or returns to it); -EBUSY if a SYNC exit is pending already;
+ * -EPROTO if the ring is broken.
+ */
+int halo_ring_push(struct halo_rings *r, struct halo_exit *exit)
+{
+	u32 tail = r->exit_tail;
+	u32 used;
+
+	if (unlikely(r->broken))
+		return -EPROTO;
+	if (unlikely(r->pending))
+		return -EBUSY;
+
+	/* Pairs with the user's release: its reads of the entries it took are done. */
+	used = tail - smp_load_acquire(&r->replies->head);
+	if (unlikely(used > r->entries))
+		return halo_ring_break(r);
+	if (unlikely(used == r->entries))
+		return -EAGAIN;
+
+	exit->seq = ++r->seq;
+	/* entries is a power of two and private: the mask is the bounds check. */
+	r->exit[tail & (r->entries - 1)] = *exit;
+	if (exit->flags & HALO_EXIT_F_SYNC)
+		r->pending = exit->seq;
+
+	r->exit_tail = tail + 1;
+	/* Pairs with the user's acquire of tail: it sees the whole entry. */
+	smp_store_release(&r->exits->tail, tail + 1);
+	return 0;
+}
+
+/* The one place that reads an entry of REPLIES; each field once. */
+static void halo_reply_copy(struct halo_reply *out, const struct halo_reply *shared)
+{
+	unsigned int i;
+
+	out->seq = READ_ONCE(shared->seq);
+	out->action = READ_ONCE(shared->action);
+	out->vector = READ_ONCE(shared->vector);
+	out->has_error = READ_ONCE(shared->has_error);
+	for (i = 0; i < sizeof(out->reserved); i++)
+		out->reserved[i] = READ_ONCE(shared->reserved[i]);
+	out->data = READ_ONCE(shared->data);
+	out->error_code = READ_ONCE(shared->error_code);
+	out->reserved2 = READ_ONCE(shared->reserved2);
+}
+
+/* Exceptions that push an error code, by vector (SDM 3A 6.13, APM 2 8.2). */
+#define HALO_ERROR_VECTORS	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | \
+				 BIT(17) | BIT(21) | BIT(29) | BIT(30))
+
+static bool halo_reply_valid(const struct halo_reply *reply)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(reply->reserved); i++)
+		if (reply->reserved[i])
+			return false;
+	if (reply->reserved2 || reply->action > HALO_ACTION_SHUTDOWN || reply->has_error > 1)
+		return false;
+	if (reply->action != HALO_ACTION_INJECT)
+		return true;
+
+	/* Vector 2 is no exception; an error code goes with the vectors that have one. */
+	if (reply->vector > 31 || reply->vector == 2)
+		return false;
+	return !reply->has_error || (HALO_ERROR_VECTORS & BIT(reply->vector));
+}
+
+/**
+ * halo_ring_pop_reply() - take the reply to the pending exit
+ * @r: the rings
+ * @out: the reply, checked: seq is the pending exit's, action is known, an exception
+ *	is one the CPU can deliver
+ *
+ * Return: 1 if @out was filled in and nothing is pending any more; 0 if there is no
+ * reply; -EPROTO if the ring is broken, or if the reply does not fit (it is taken off,
+ * and the exit stays pending).
+ */
+int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out)
+{
+	u32 head = r->reply_head;
+	u32 ready;
+
+	if (unlikely(r->broken))
+		return -EPROTO;
+
+	for (;;) {
+		/* Pairs with the user's release of tail: the entry is complete. */
+		ready = smp_load_acquire(&r->replies->tail) - head;
+		if (unlikely(ready > r->entries))
+			return halo_ring_break(r);
+		if (!ready)
+			return 0;
+
+		halo_reply_copy(out, &r->reply[head & (r->entries - 1)]);
+		r->reply_head = ++head;
+		/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
+		smp_store_release(&r->exits->head, head);
+
+		if (likely(!r->cancelled || out->seq != r->cancelled))
+			break;
+		/* Once: a user that goes on answering a dead exit must not hold us here. */
+		r->cancelled = 0;
+	}
+
+	if (!r->pending || out->seq != r->pending || !halo_reply_valid(out))
+		return -EPROTO;
+	r->pending = 0;
+	return 1;
+}
+
+/**
+ * halo_ring_cancel() - the pending exit needs no reply any more
+ * @r: the rings
+ *
+ * For a vCPU that was reset, or given another state, while an exit waited. One reply
+ * to that exit may still come and is then dropped without complaint.
+ */
+void halo_ring_cancel(struct halo_rings *r)
+{
+	if (!r->pending)
+		return;
+	r->cancelled = r->pending;
+	r->pending = 0;
+}
