@@ -55,7 +55,7 @@ struct halo_zone_desc {
  */
 struct halo_zone_table {
 	u32 first[HALO_NR_BUSES + 1];
-	const struct halo_zone_desc *zones;
+	struct halo_zone_desc *zones;
 	u64 start[];
 };
 

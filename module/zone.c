@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Zones: which range of a bus is whose, and what an access to it does.
+ *
+ * One immutable sorted table for all buses. Building costs a copy of the table,
+ * at most 512 zones, a few times in a VM's life; looking up is a binary search
+ * over a dense array of start addresses, without a lock, many times a second.
+ *
+ * Doorbells that differ in the value only may share an address (a virtio queue's
+ * notify register). They sit next to each other, ordered by value, and a second
+ * search tells them apart.
+ *
+ * Callers: building and freeing under vm->lock; halo_zone_find*() from a vCPU in an
+ * RCU read section. Why not a tree or a per-bus list: there is nothing smaller
+ * than an array, and nothing here needs to be changed in place.
+ */
+#include "zone.h"
+
+#define HALO_ZONE_ACCESS_ALL	0xf
+
+/* The highest address of each bus. */
+static const u64 halo_bus_last[HALO_NR_BUSES] = {
+	[HALO_BUS_PIO] = 0xffff,
+	[HALO_BUS_MMIO] = (1ull << 52) - 1,
+	[HALO_BUS_MSR] = 0xffffffff,
+	[HALO_BUS_HYPERCALL] = ~0ull,
+};
+
+/* What makes sense where; whether the module offers it is asked afterwards. */
+static const u32 halo_bus_modes[HALO_NR_BUSES] = {
+	[HALO_BUS_PIO] = HALO_ZONE_MODES_ALL & ~HALO_ZONE_MODE_BIT(HALO_ZONE_DENY),
+	[HALO_BUS_MMIO] = HALO_ZONE_MODES_ALL & ~HALO_ZONE_MODE_BIT(HALO_ZONE_DENY),
+	[HALO_BUS_MSR] = HALO_ZONE_MODES_ALL,
+	/* The guest waits for a result: nothing can be posted. */
+	[HALO_BUS_HYPERCALL] = HALO_ZONE_MODE_BIT(HALO_ZONE_SYNC) |
+			       HALO_ZONE_MODE_BIT(HALO_ZONE_CONST),
+};
+
+static bool halo_zone_access_valid(const struct halo_zone *zone)
+{
+	switch (zone->bus) {
+	case HALO_BUS_PIO:
+		return !(zone->access & ~(HALO_ZONE_ACCESS_ALL & ~8u));
+	case HALO_BUS_MMIO:
+		return !(zone->access & ~HALO_ZONE_ACCESS_ALL);
+	default:
+		return !zone->access;	/* there is only one size */
+	}
+}
+
+static int halo_zone_check(const struct halo_zone *zone, u32 modes)
+{
+	bool datamatch = zone->flags & HALO_ZONE_DATAMATCH;
+
+	if (zone->mode > HALO_ZONE_DENY || zone->flags & ~HALO_ZONE_DATAMATCH)
+		return -EINVAL;
+	if (!(halo_bus_modes[zone->bus] & HALO_ZONE_MODE_BIT(zone->mode)))
+		return -EINVAL;
+	if (!halo_zone_access_valid(zone))
+		return -EINVAL;
+	if (datamatch && zone->mode != HALO_ZONE_DOORBELL)
+		return -EINVAL;
+	if (zone->match && !datamatch && zone->mode != HALO_ZONE_CONST)
+		return -EINVAL;
+	if ((zone->mode == HALO_ZONE_DOORBELL) != (zone->eventfd >= 0))
+		return -EINVAL;
+	if (!(modes & HALO_ZONE_MODE_BIT(zone->mode)))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+/**
+ * halo_zone_desc_init() - make a zone of what the user asked for
+ * @desc: the result; @ctx is NULL, for the caller to fill in
+ * @zone: kernel copy of the ioctl's argument
+ * @modes: HALO_ZONE_MODE_BIT() of the modes that the module offers
+ *
+ * With HALO_ZONE_REMOVE, only what names a zone is looked at: bus, range, match.
+ *
+ * Return: 0, -EINVAL for a zone that can't be, -EOPNOTSUPP for one that can't be yet.
+ */
+int halo_zone_desc_init(struct halo_zone_desc *desc, const struct halo_zone *zone, u32 modes)
+{
+	int ret;
+
+	if (zone->op > HALO_ZONE_REMOVE || zone->bus >= HALO_NR_BUSES || zone->reserved)
+		return -EINVAL;
+	if (!zone->len || zone->addr > halo_bus_last[zone->bus] ||
+	    zone->len - 1 > halo_bus_last[zone->bus] - zone->addr)
+		return -EINVAL;
+	if (zone->op == HALO_ZONE_ADD) {
+		ret = halo_zone_check(zone, modes);
+		if (ret)
+			return ret;
+	}
+
+	memset(desc, 0, sizeof(*desc));
+	desc->start = zone->addr;
+	desc->last = zone->addr + (zone->len - 1);
+	desc->match = zone->match;
+	desc->bus = zone->bus;
+	if (zone->op == HALO_ZONE_ADD) {
+		desc->cookie = zone->cookie;
+		desc->mode = zone->mode;
+		desc->access = zone->access;
+		desc->flags = zone->flags;
+	}
+	return 0;
+}
+
+static struct halo_zone_table *halo_zone_table_alloc(u32 count)
+{
+	struct halo_zone_table *table;
+	size_t starts = sizeof(table->start[0]) * count;
+
+	table = halo_alloc(sizeof(*table) + starts + sizeof(struct halo_zone_desc) * count);
+	if (table)
+		table->zones = (void *)table + sizeof(*table) + starts;
+	return table;
+}
+
+/**
+ * halo_zone_table_free() - free a table that nobody reads any more
+ * @table: the table or NULL; what its zones' ctx point to is the caller's
+ */
+void halo_zone_table_free(const struct halo_zone_table *table)
+{
+	halo_free(table);
+}
+
+static bool halo_zone_same_range(const struct halo_zone_desc *a, const struct halo_zone_desc *b)
+{
+	return a->bus == b->bus && a->start == b->start && a->last == b->last;
+}
+
+static bool halo_zone_conflict(const struct halo_zone_desc *a, const struct halo_zone_desc *b)
+{
+	if (a->bus != b->bus || a->last < b->start || b->last < a->start)
+		return false;
+	return !(halo_zone_same_range(a, b) && a->match != b->match &&
+		 a->flags & b->flags & HALO_ZONE_DATAMATCH);
+}
+
+static bool halo_zone_before(const struct halo_zone_desc *a, const struct halo_zone_desc *b)
+{
+	if (a->bus != b->bus)
+		return a->bus < b->bus;
+	if (a->start != b->start)
+		return a->start < b->start;
+	return a->match < b->match;
+}
+
+/* The caller goes by the order of halo_zone_before(). */
+static void halo_zone_table_append(struct halo_zone_table *table, const struct halo_zone_desc *desc)
+{
+	u32 n = table->first[HALO_NR_BUSES]++;
+	unsigned int bus;
+
+	table->zones[n] = *desc;
+	table->start[n] = desc->start;
+	for (bus = desc->bus + 1; bus < HALO_NR_BUSES; bus++)
+		table->first[bus] = n + 1;
+}
+
+/**
+ * halo_zone_table_add() - the table with one more zone
+ * @old: the present table, NULL if empty; not changed
+ * @desc: from halo_zone_desc_init()
+ *
+ * Return: the new table, or ERR_PTR: -EEXIST if the zone overlaps another, -ENOSPC
+ * with HALO_MAX_ZONES in use, -ENOMEM.
+ */
+struct halo_zone_table *halo_zone_table_add(const struct halo_zone_table *old,
+					    const struct halo_zone_desc *desc)
+{
+	u32 count = halo_zone_table_count(old);
+	struct halo_zone_table *table;
+	bool placed = false;
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		if (halo_zone_conflict(&old->zones[i], desc))
+			return ERR_PTR(-EEXIST);
+	if (count >= HALO_MAX_ZONES)
+		return ERR_PTR(-ENOSPC);
+
+	table = halo_zone_table_alloc(count + 1);
+	if (!table)
+		return ERR_PTR(-ENOMEM);
+
+	for (i = 0; i < count; i++) {
+		if (!placed && halo_zone_before(desc, &old->zones[i])) {
+			halo_zone_table_append(table, desc);
+			placed = true;
+		}
+		halo_zone_table_append(table, &old->zones[i]);
+	}
+	if (!placed)
+		halo_zone_table_append(table, desc);
+	return table;
+}
+
+/**
+ * halo_zone_table_exact() - the zone with this very name
+ * @table: the table or NULL
+ * @desc: its bus, range and match are looked at
+ *
+ * For the caller of halo_zone_table_remove(), who must let go of ctx afterwards.
+ *
+ * Return: the zone, NULL if there is none.
+ */
+const struct halo_zone_desc *halo_zone_table_exact(const struct halo_zone_table *table,
+						   const struct halo_zone_desc *desc)
+{
+	u32 i;
+
+	for (i = 0; i < halo_zone_table_count(table); i++)
+		if (halo_zone_same_range(&table->zones[i], desc) &&
+		    table->zones[i].match == desc->match)
+			return &table->zones[i];
+	return NULL;
+}
+
+/**
+ * halo_zone_table_remove() - the table with one zone less
+ * @old: the present table, NULL if empty; not changed
+ * @desc: names the zone, see halo_zone_table_exact()
+ *
+ * Return: the new table (NULL if that was the last zone), or ERR_PTR: -ENOENT if there
+ * is no such zone, -ENOMEM.
+ */
+struct halo_zone_table *halo_zone_table_remove(const struct halo_zone_table *old,
+					       const struct halo_zone_desc *desc)
+{
+	const struct halo_zone_desc *gone = halo_zone_table_exact(old, desc);
+	u32 count = halo_zone_table_count(old);
+	struct halo_zone_table *table;
+	u32 i;
+
+	if (!gone)
+		return ERR_PTR(-ENOENT);
+	if (count == 1)
+		return NULL;
+
+	table = halo_zone_table_alloc(count - 1);
+	if (!table)
+		return ERR_PTR(-ENOMEM);
+	for (i = 0; i < count; i++)
+		if (&old->zones[i] != gone)
+			halo_zone_table_append(table, &old->zones[i]);
+	return table;
+}
+
+/*
+ * The zone that the access lies in, value apart. The search keeps to indices of
+ * this bus whatever the guest's address is, also when the CPU speculates: the
+ * address moves @base by at most what is left of @n.
+ */
+static __always_inline const struct halo_zone_desc *
+halo_zone_locate(const struct halo_zone_table *table, unsigned int bus, u64 addr, unsigned int size)
+{
+	const struct halo_zone_desc *zone;
+	u32 base, n, half;
+
+	if (unlikely(!table))
+		return NULL;
+	base = table->first[bus];
+	n = table->first[bus + 1] - base;
+	if (!n)
+		return NULL;
+
+	while (n > 1) {
+		half = n / 2;
+		base += table->start[base + half] <= addr ? half : 0;
+		n -= half;
+	}
+
+	zone = &table->zones[base];
+	if (addr < zone->start || addr > zone->last || zone->last - addr < size - 1)
+		return NULL;
+	if (zone->access && (!is_power_of_2(size) || !(zone->access & size)))
+		return NULL;
+	return zone;
+}
+
+/**
+ * halo_zone_find() - the zone of a read, an MSR read or a hypercall
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: first address of the access
+ * @size: bytes of the access, at least 1; 1 on the MSR and hypercall buses
+ *
+ * A doorbell that wants a certain value is not there for reads.
+ *
+ * Return: the zone, NULL if the access is in none.
+ */
+const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
+					    u64 addr, unsigned int size)
+{
+	const struct halo_zone_desc *zone = halo_zone_locate(table, bus, addr, size);
+
+	if (zone && unlikely(zone->flags & HALO_ZONE_DATAMATCH))
+		return NULL;
+	return zone;
+}
+
+/* Among doorbells of one address, up to @last, the one that waits for @value. */
+static const struct halo_zone_desc *halo_zone_match(const struct halo_zone_table *table,
+						    const struct halo_zone_desc *last, u64 value)
+{
+	const struct halo_zone_desc *zone = &table->zones[table->first[last->bus]];
+	size_t n = last - zone + 1;
+
+	while (n > 1) {
+		size_t half = n / 2;
+		const struct halo_zone_desc *mid = zone + half;
+
+		if (mid->start < last->start || mid->match <= value)
+			zone = mid;
+		n -= half;
+	}
+	return zone->start == last->start && zone->match == value ? zone : NULL;
+}
+
+/**
+ * halo_zone_find_write() - the zone of a write
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: first address of the access
+ * @size: bytes of the access, at least 1; 1 on the MSR bus
+ * @value: what is written; only its low @size bytes count (MSR bus: all of it)
+ *
+ * Return: the zone, NULL if the access is in none.
+ */
+const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *table,
+						  unsigned int bus, u64 addr, unsigned int size,
+						  u64 value)
+{
+	const struct halo_zone_desc *zone = halo_zone_locate(table, bus, addr, size);
+
+	if (!zone || likely(!(zone->flags & HALO_ZONE_DATAMATCH)))
+		return zone;
+	if (bus != HALO_BUS_MSR && size < sizeof(value))
+		value &= GENMASK_ULL(size * 8 - 1, 0);
+	return halo_zone_match(table, zone, value);
+}
