@@ -10,8 +10,8 @@
  * - Any context (other vCPUs, hrtimer callbacks, irqfd): halo_lapic_post(),
  *   halo_lapic_set_line(), halo_lapic_post_timer(), halo_lapic_route(),
  *   halo_lapic_match(), halo_lapic_lowest().  They use the mailbox and the
- *   published routing facts, with atomics, and take no lock.  A positive result
- *   asks for a kick: the vCPU's thread must be made to call
+ *   published routing facts, with atomics, and take no lock.  Some results
+ *   ask for a kick: the vCPU's thread must be made to call
  *   halo_lapic_sync() (IPI out of the guest, or wake-up from HLT).
  * - Before each VM entry, with interrupts off and the "in guest" mark set and a
  *   full barrier after it, the owner looks at halo_lapic_mail(); if it is
@@ -155,6 +155,10 @@ enum halo_lapic_lvt {
 #define HALO_LAPIC_INIT		BIT(HALO_MAIL_INIT)
 #define HALO_LAPIC_SIPI		BIT(HALO_MAIL_SIPI)
 
+/* Result of halo_lapic_post(). */
+#define HALO_POST_TAKEN		BIT(0)	/* accepted (0: dropped) */
+#define HALO_POST_KICK		BIT(1)	/* the owner must be kicked */
+
 /* The EOI of a level-triggered vector (low 8 bits) is to be broadcast. */
 #define HALO_LAPIC_EOI		0x100
 
@@ -162,7 +166,7 @@ enum halo_lapic_lvt {
  * Shortest period of a periodic timer.  A guest may ask for 1 ns; it gets an
  * interrupt at most this often, so that a host CPU is not held by its timer.
  */
-#define HALO_LAPIC_MIN_PERIOD_NS	20000
+#define HALO_LAPIC_MIN_PERIOD_NS	20000ULL
 
 /*
  * Routing facts, packed in one word so that others read a consistent set: APIC
@@ -278,7 +282,7 @@ bool halo_lapic_extint_pending(const struct halo_lapic *l);
 bool halo_lapic_lvt_event(struct halo_lapic *l, enum halo_lapic_lvt which);
 
 /* Any context. */
-int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig);
+unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig);
 bool halo_lapic_set_line(struct halo_lapic *l, unsigned int pin, bool level);
 bool halo_lapic_match(const struct halo_lapic *l, const struct halo_ipi *ipi);
 int halo_lapic_lowest(struct halo_lapic *const *all, unsigned int count,

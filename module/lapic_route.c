@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Interrupt messages on their way to a LAPIC: what an MSI says, whom a message
+ * is for, and how it is left in the mailbox.
+ *
+ * Everything here may be called from any context and takes no lock: of a LAPIC
+ * it reads the published routing facts and PPR, each one load, and sets mailbox
+ * bits atomically.  No bus, no message queue and no per-VM routing table: a VM
+ * has few enough vCPUs that a scan is cheaper than keeping a table right while
+ * guests rewrite their IDs, and the usual case, one physical destination, does
+ * not even scan.
+ *
+ * Section numbers: see lapic.c.
+ */
+#include "lapic.h"
+
+#define FIRST_VECTOR	16
+
+/**
+ * halo_msi_decode() - a message-signalled interrupt as a message (11.11)
+ * @addr: message address
+ * @data: message data
+ * @ipi: where it goes
+ *
+ * Return: 0, or -EINVAL if the address is not that of interrupts or the
+ * delivery mode is reserved.
+ */
+int halo_msi_decode(u64 addr, u32 data, struct halo_ipi *ipi)
+{
+	if (addr >> 20 != 0xfee)
+		return -EINVAL;
+	memset(ipi, 0, sizeof(*ipi));
+	ipi->dest = addr >> 12 & 0xff;
+	ipi->logical = addr & BIT(2);
+	ipi->vector = data;
+	ipi->mode = data >> 8 & 7;
+	ipi->trig = data >> 15 & 1;
+	ipi->level = !ipi->trig || (data >> 14 & 1);
+	if (ipi->mode == 3 || ipi->mode == HALO_DM_SIPI)
+		return -EINVAL;
+	/* Redirection hint: to one of those addressed. */
+	if ((addr & BIT(3)) && ipi->logical && ipi->mode == HALO_DM_FIXED)
+		ipi->mode = HALO_DM_LOWEST;
+	return 0;
+}
+
+static bool match_logical(u64 route, const struct halo_ipi *ipi)
+{
+	u32 id = (u32)route, dest = ipi->dest;
+	u8 ldr = route >> HALO_ROUTE_LOGICAL_SHIFT;
+
+	if (route & HALO_ROUTE_X2APIC)
+		return dest >> 16 == id >> 4 && (dest >> (id & 15) & 1);
+	if (dest > 0xff)
+		return false;
+	if (!(route & HALO_ROUTE_CLUSTER))
+		return dest & ldr;
+	return dest >> 4 == ldr >> 4 && (dest & ldr & 0xf);
+}
+
+static bool match_route(u64 route, const struct halo_ipi *ipi)
+{
+	if (!(route & HALO_ROUTE_ENABLED))
+		return false;
+	if (ipi->dest == (ipi->wide ? ~0U : 0xff))
+		return true;
+	return ipi->logical ? match_logical(route, ipi) : ipi->dest == (u32)route;
+}
+
+/**
+ * halo_lapic_match() - is a message's destination this LAPIC (11.6.2, 11.12.10)
+ * @l: the LAPIC
+ * @ipi: message; its shorthand is not looked at
+ *
+ * All ones, of the width of the sender's destination, is everybody.
+ *
+ * Return: whether it is addressed.
+ */
+bool halo_lapic_match(const struct halo_lapic *l, const struct halo_ipi *ipi)
+{
+	return match_route(READ_ONCE(l->route), ipi);
+}
+
+/**
+ * halo_lapic_post() - leave a message in a LAPIC's mailbox
+ * @l: the LAPIC
+ * @mode: HALO_DM_*
+ * @vector: of a fixed or lowest-priority interrupt, or of a SIPI
+ * @trig: level-triggered
+ *
+ * ExtINT, SMI and reserved modes are dropped, and so are interrupts to a LAPIC
+ * that software has switched off (11.4.7.2) and those with an illegal vector.
+ *
+ * Return: mask of HALO_POST_TAKEN and HALO_POST_KICK.
+ */
+unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig)
+{
+	unsigned int w = vector >> 6, bit = vector & 63;
+	u64 route = READ_ONCE(l->route);
+	unsigned int mail;
+
+	if (!(route & HALO_ROUTE_ENABLED))
+		return 0;
+	switch (mode) {
+	case HALO_DM_FIXED:
+	case HALO_DM_LOWEST:
+		if (!(route & HALO_ROUTE_SOFT))
+			return 0;
+		if (unlikely(vector < FIRST_VECTOR))
+			return test_and_set_bit(HALO_MAIL_ILLEGAL, &l->mail) ?
+			       0 : HALO_POST_KICK;
+		if (unlikely(trig))
+			set_bit(bit, &l->pir_level[w]);
+		else if (unlikely(READ_ONCE(l->pir_level[w]) & BIT(bit)))
+			clear_bit(bit, &l->pir_level[w]);
+		/* Whoever set it first kicks. */
+		if (test_and_set_bit(bit, &l->pir[w]))
+			return HALO_POST_TAKEN;
+		mail = HALO_MAIL_PIR;
+		break;
+	case HALO_DM_NMI:
+		mail = HALO_MAIL_NMI;
+		break;
+	case HALO_DM_INIT:
+		/* A SIPI before the INIT is not for the processor after it. */
+		clear_bit(HALO_MAIL_SIPI, &l->mail);
+		mail = HALO_MAIL_INIT;
+		break;
+	case HALO_DM_SIPI:
+		WRITE_ONCE(l->sipi_vector, vector);
+		mail = HALO_MAIL_SIPI;
+		break;
+	default:
+		return 0;
+	}
+	return HALO_POST_TAKEN |
+	       (test_and_set_bit(mail, &l->mail) ? 0 : HALO_POST_KICK);
+}
+
+/**
+ * halo_lapic_set_line() - an input pin changes (any context)
+ * @l: the LAPIC
+ * @pin: 0 LINT0, 1 LINT1, 2 NMI past the LAPIC (HALO_PIN_*)
+ * @level: up or down; an NMI is taken each time it is up
+ *
+ * Return: whether the owner must be kicked.
+ */
+bool halo_lapic_set_line(struct halo_lapic *l, unsigned int pin, bool level)
+{
+	if (pin >= 2)
+		return pin == 2 && level &&
+		       !test_and_set_bit(HALO_MAIL_NMI, &l->mail);
+	if (!level) {
+		clear_bit(pin, &l->lines);
+		return false;
+	}
+	if (test_and_set_bit(pin, &l->lines))
+		return false;
+	return !test_and_set_bit(HALO_MAIL_LINT0 + pin, &l->mail);
+}
+
+static bool selected(const struct halo_lapic *l, const struct halo_lapic *from,
+		     const struct halo_ipi *ipi)
+{
+	switch (ipi->shorthand) {
+	case HALO_SH_SELF:
+		return l == from;
+	case HALO_SH_ALL:
+		return true;
+	case HALO_SH_OTHERS:
+		return l != from;
+	default:
+		return halo_lapic_match(l, ipi);
+	}
+}
+
+static int lowest(struct halo_lapic *const *all, unsigned int count,
+		  const struct halo_lapic *from, const struct halo_ipi *ipi,
+		  u32 *turn)
+{
+	unsigned int n, i = READ_ONCE(*turn), best_ppr = ~0U, ppr;
+	const struct halo_lapic *l;
+	int best = -1;
+
+	for (n = 0; n < count; n++, i++) {
+		if (i >= count)
+			i = 0;
+		l = READ_ONCE(all[i]);
+		if (!l || !(READ_ONCE(l->route) & HALO_ROUTE_SOFT) ||
+		    !selected(l, from, ipi))
+			continue;
+		ppr = READ_ONCE(l->ppr);
+		if (ppr < best_ppr) {
+			best_ppr = ppr;
+			best = i;
+		}
+	}
+	if (best >= 0)
+		WRITE_ONCE(*turn, best + 1);
+	return best;
+}
+
+/**
+ * halo_lapic_lowest() - lowest-priority arbitration (11.6.2.4)
+ * @all: the VM's LAPICs; entries may be NULL
+ * @count: how many
+ * @ipi: message
+ * @turn: where the last search ended; any value; a race over it is harmless
+ *
+ * Lowest PPR of those addressed and switched on; among equals, in turn.
+ *
+ * Return: an index into @all, or -1.
+ */
+int halo_lapic_lowest(struct halo_lapic *const *all, unsigned int count,
+		      const struct halo_ipi *ipi, u32 *turn)
+{
+	return lowest(all, count, NULL, ipi, turn);
+}
+
+static int deliver(struct halo_lapic *l, const struct halo_lapic *from,
+		   const struct halo_ipi *ipi)
+{
+	unsigned int done = halo_lapic_post(l, ipi->mode, ipi->vector, ipi->trig);
+
+	/* The sender is not in the guest: it reads its mail before it enters. */
+	if ((done & HALO_POST_KICK) && l != from)
+		l->ops->kick(l->ctx);
+	return !!(done & HALO_POST_TAKEN);
+}
+
+/**
+ * halo_lapic_route() - deliver a message to whom it is for (any context)
+ * @all: the VM's LAPICs, best with each at the index of its APIC ID; entries may
+ *	be NULL, and are read once
+ * @count: how many
+ * @from: the sending LAPIC, NULL for an MSI
+ * @ipi: message
+ * @turn: the VM's turn of lowest-priority arbitration
+ *
+ * Kicks (ops->kick) who needs it, but not @from.
+ *
+ * Return: how many LAPICs took it.
+ */
+int halo_lapic_route(struct halo_lapic *const *all, unsigned int count,
+		     const struct halo_lapic *from, const struct halo_ipi *ipi,
+		     u32 *turn)
+{
+	struct halo_lapic *l;
+	unsigned int i;
+	int taken = 0;
+
+	/* De-assert messages went out with the APIC bus. */
+	if (ipi->trig && !ipi->level)
+		return 0;
+	if (ipi->mode == HALO_DM_LOWEST) {
+		int best = lowest(all, count, from, ipi, turn);
+
+		return best < 0 ? 0 : deliver(READ_ONCE(all[best]), from, ipi);
+	}
+	if (likely(!ipi->shorthand && !ipi->logical && ipi->dest < count)) {
+		l = READ_ONCE(all[array_index_nospec(ipi->dest, count)]);
+		/* IDs are unique; 0xff may be everybody. */
+		if (l && (u32)READ_ONCE(l->route) == ipi->dest &&
+		    (ipi->wide || ipi->dest != 0xff))
+			return deliver(l, from, ipi);
+	}
+	for (i = 0; i < count; i++) {
+		l = READ_ONCE(all[i]);
+		if (l && selected(l, from, ipi))
+			taken += deliver(l, from, ipi);
+	}
+	return taken;
+}
