@@ -16,8 +16,8 @@
  *
  *	shared:    gpt_map, gpt_missing, gpt_lookup, gpt_walk, gpt_age
  *	exclusive: gpt_zap, gpt_protect, gpt_clear_dirty, gpt_split
- *	no lock:   gpt_init, gpt_destroy (nobody else has the object),
- *	           gpt_cache_*, gpt_free
+ *	no lock:   gpt_cache_fill, gpt_cache_drain, gpt_free, gpt_root
+ *	alone:     gpt_init, gpt_destroy
  *
  * The hardware walks all the time and under no lock. It sets accessed and dirty
  * bits by itself, hence every change of an entry is one atomic instruction that
@@ -190,7 +190,7 @@ bool gpt_zap(struct gpt *g, u64 start, u64 end, struct gpt_zapped *zapped);
 bool gpt_free(struct gpt *g, struct gpt_zapped *zapped, unsigned int budget);
 bool gpt_protect(struct gpt *g, u64 start, u64 end);
 bool gpt_age(struct gpt *g, u64 start, u64 end, bool clear);
-int gpt_clear_dirty(struct gpt *g, u64 start, u64 end, gpt_visit visit, void *ctx);
+bool gpt_clear_dirty(struct gpt *g, u64 start, u64 end, gpt_visit visit, void *ctx);
 bool gpt_lookup(struct gpt *g, u64 gpa, struct gpt_leaf *leaf);
 int gpt_walk(struct gpt *g, u64 start, u64 end, gpt_visit visit, void *ctx);
 
