@@ -27,7 +27,7 @@ class NoMachine(Exception):
 
 @dataclass
 class Spec:
-    kernel: str         # path of a bzImage
+    kernel: str         # path of a bzImage, or of an ELF file with a PVH entry
     initrd: int         # descriptor of a file that holds the initramfs
     cmdline: str
     smp: int = 1
