@@ -21,18 +21,14 @@
 #ifndef HALO_EPT_H
 #define HALO_EPT_H
 
+#include <linux/atomic.h>
 #include <linux/mmu_notifier.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/types.h>
 
 #include "gpt.h"
-
-#define HALO_MEM_SLOTS		512
-
-/* Flags of halo_mem_set_slot(). */
-#define HALO_SLOT_READONLY	BIT(0)
-#define HALO_SLOT_FLAGS		HALO_SLOT_READONLY
+#include "slots.h"
 
 /* What an access needs: arguments of halo_mem_fault(). */
 #define HALO_ACCESS_READ	GPT_READ
@@ -52,7 +48,6 @@ enum halo_fault {
 };
 
 struct halo_mem;
-struct halo_slots;
 
 /**
  * struct halo_mem_ops - what guest memory needs of the VM core
@@ -85,17 +80,17 @@ struct halo_mem_config {
 };
 
 /**
- * struct halo_mem_stats - counted under mem->lock or atomically approximate
+ * struct halo_mem_stats - figures, each by itself right
  * @faults: second-stage faults that mapped something
  * @retries: faults that lost against an invalidation
  * @large: large leaves mapped
  * @zaps: invalidations that found something to remove
  */
 struct halo_mem_stats {
-	unsigned long faults;
-	unsigned long retries;
-	unsigned long large;
-	unsigned long zaps;
+	atomic_long_t faults;
+	atomic_long_t retries;
+	atomic_long_t large;
+	atomic_long_t zaps;
 };
 
 /**
@@ -136,13 +131,13 @@ int halo_mem_init(struct halo_mem *mem, struct mm_struct *mm,
 		  const struct halo_mem_config *config);
 void halo_mem_destroy(struct halo_mem *mem);
 
-int halo_mem_set_slot(struct halo_mem *mem, u32 slot, u32 flags, u64 gpa, u64 bytes,
-		      u64 hva);
+int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 bytes, u64 hva);
 
 int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access);
 
 int halo_mem_read(struct halo_mem *mem, u64 gpa, void *buf, size_t len);
 int halo_mem_write(struct halo_mem *mem, u64 gpa, const void *buf, size_t len);
+int halo_mem_cmpxchg(struct halo_mem *mem, u64 gpa, u64 old, u64 new, unsigned int bytes);
 
 /**
  * halo_mem_enter() - begin using addresses that halo_mem_hva() gives
@@ -171,5 +166,8 @@ static inline void halo_mem_leave(struct halo_mem *mem, int idx)
 void __user *halo_mem_hva(struct halo_mem *mem, u64 gpa, bool write);
 
 u64 halo_mem_root(const struct halo_mem *mem);
+
+/* Between the files of ept/ only. */
+void halo_mem_free_tables(struct halo_mem *mem, struct gpt_zapped *zapped, bool sleep);
 
 #endif /* HALO_EPT_H */

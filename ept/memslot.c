@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memslots: guest-physical ranges backed by the VM process's own mappings, and
+ * the module's own accesses to them.
+ *
+ * The table of slots is replaced as a whole. Two kinds of readers follow the
+ * pointer: those that hold mem->lock (faults, the MMU notifier) and those in an
+ * SRCU section, which may sleep while they copy to or from the user's pages.
+ *
+ * A change publishes the new table, zaps what the old slot had mapped and
+ * flushes, all in one exclusive section: a notifier that ran in between would
+ * not find the slot any more and would leave its pages mapped. A fault that is
+ * under way with the old slot sees mem->seq moved and starts over. When the
+ * change returns, nobody reads, writes or maps through the old slot.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "ept.h"
+
+/* The caller serializes changes; nobody else can replace the table. */
+static struct halo_slots *slots_own(struct halo_mem *mem)
+{
+	return rcu_dereference_protected(mem->slots, true);
+}
+
+/* Whole range in the user's half. A tagged address is not: it is not where the page is. */
+static bool user_range(u64 hva, u64 bytes)
+{
+	return bytes <= TASK_SIZE_MAX && hva <= TASK_SIZE_MAX - bytes &&
+		access_ok((void __user *)(unsigned long)hva, bytes);
+}
+
+/**
+ * halo_mem_set_slot() - add, change, move or delete a memslot
+ * @mem: guest memory
+ * @id: number of the slot, below HALO_MEM_SLOTS
+ * @flags: HALO_SLOT_*
+ * @gpa: guest-physical start
+ * @bytes: length, 0 to delete
+ * @hva: user address of the first byte
+ *
+ * Sleeps. The caller holds its configuration mutex, and is not between
+ * halo_mem_enter() and halo_mem_leave(). On failure nothing has changed.
+ *
+ * Return: 0; -EINVAL: number, flag, alignment, range, or the slot exists with
+ * another length or user address; -EEXIST: it overlaps another slot; -ENOENT:
+ * there is no such slot to delete; -ENOMEM.
+ */
+int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 bytes, u64 hva)
+{
+	const struct halo_slot want = {
+		.gpa = gpa, .bytes = bytes, .hva = hva, .id = id, .flags = flags,
+	};
+	struct halo_slots *old = slots_own(mem), *new;
+	struct gpt_zapped zapped = {};
+	struct halo_slot gone;
+	int err;
+
+	err = halo_slots_check(&want, mem->config.gpa_bits);
+	if (err)
+		return err;
+	if (bytes && !user_range(hva, bytes))
+		return -EINVAL;
+
+	new = kvzalloc(halo_slots_bytes(old->count + 1), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+	err = halo_slots_replace(new, old, &want, &gone);
+	if (err) {
+		kvfree(new);
+		return err;
+	}
+
+	write_lock(&mem->lock);
+	rcu_assign_pointer(mem->slots, new);
+	mem->seq++;
+	if (gone.bytes && gpt_zap(&mem->gpt, gone.gpa, gone.gpa + gone.bytes, &zapped)) {
+		atomic_long_inc(&mem->stats.zaps);
+		mem->config.ops->flush(mem);
+	}
+	write_unlock(&mem->lock);
+
+	halo_mem_free_tables(mem, &zapped, true);
+	synchronize_srcu_expedited(&mem->srcu);
+	kvfree(old);
+	return 0;
+}
+
+/* A slot's user address; the offset is the guest's and gets no speculation past the end. */
+static void __user *slot_user(const struct halo_slot *slot, u64 gpa, u64 *left)
+{
+	unsigned long offset = gpa - slot->gpa;
+
+	offset = array_index_nospec(offset, (unsigned long)slot->bytes);
+	*left = slot->bytes - offset;
+	return (void __user *)(unsigned long)(slot->hva + offset);
+}
+
+/**
+ * halo_mem_hva() - the user address behind a guest-physical one
+ * @mem: guest memory
+ * @gpa: guest-physical address
+ * @write: it is to be written
+ *
+ * The caller is between halo_mem_enter() and halo_mem_leave(), and the address
+ * is good until the latter; bytes up to the end of the page lie behind it.
+ *
+ * Return: the address, or NULL: no slot, or a read-only one and @write.
+ */
+void __user *halo_mem_hva(struct halo_mem *mem, u64 gpa, bool write)
+{
+	const struct halo_slots *slots = srcu_dereference(mem->slots, &mem->srcu);
+	const struct halo_slot *slot = halo_slots_find(slots, gpa, &mem->last);
+	u64 left;
+
+	if (!slot || (write && (slot->flags & HALO_SLOT_READONLY)))
+		return NULL;
+	return slot_user(slot, gpa, &left);
+}
+
+static int copy_guest(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool write)
+{
+	const struct halo_slots *slots;
+	int idx, ret = 0;
+
+	if (current->mm != mem->mm)
+		return -EFAULT;
+
+	idx = halo_mem_enter(mem);
+	slots = srcu_dereference(mem->slots, &mem->srcu);
+	while (len) {
+		const struct halo_slot *slot = halo_slots_find(slots, gpa, &mem->last);
+		void __user *user;
+		size_t n;
+		u64 left;
+
+		ret = -EFAULT;
+		if (!slot || (write && (slot->flags & HALO_SLOT_READONLY)))
+			break;
+		user = slot_user(slot, gpa, &left);
+		n = min_t(u64, len, left);
+		if (write ? copy_to_user(user, buf, n) : copy_from_user(buf, user, n))
+			break;
+		ret = 0;
+		buf += n;
+		gpa += n;
+		len -= n;
+	}
+	halo_mem_leave(mem, idx);
+	return ret;
+}
+
+/**
+ * halo_mem_read() - read guest memory
+ * @mem: guest memory
+ * @gpa: guest-physical address; the range may cross slots that touch
+ * @buf: out
+ * @len: bytes
+ *
+ * Sleeps. For the VM's process only.
+ *
+ * Return: 0, or -EFAULT: not all of it is memory (@buf is then partly filled).
+ */
+int halo_mem_read(struct halo_mem *mem, u64 gpa, void *buf, size_t len)
+{
+	return copy_guest(mem, gpa, buf, len, false);
+}
+
+/**
+ * halo_mem_write() - write guest memory
+ * @mem: guest memory
+ * @gpa: guest-physical address; the range may cross slots that touch
+ * @buf: in
+ * @len: bytes
+ *
+ * Sleeps. For the VM's process only.
+ *
+ * Return: 0, or -EFAULT: not all of it is writable memory (a part may have been
+ * written).
+ */
+int halo_mem_write(struct halo_mem *mem, u64 gpa, const void *buf, size_t len)
+{
+	return copy_guest(mem, gpa, (void *)buf, len, true);
+}
+
+static int user_cmpxchg(void __user *user, u64 old, u64 new, unsigned int bytes)
+{
+	u32 old32 = old;
+
+	/* 0: exchanged, 1: another value, or -EFAULT. */
+	if (bytes == sizeof(u32))
+		return __try_cmpxchg_user((u32 __user *)user, &old32, (u32)new, fault32);
+	return __try_cmpxchg_user((u64 __user *)user, &old, new, fault64);
+}
+
+/**
+ * halo_mem_cmpxchg() - compare and exchange in guest memory
+ * @mem: guest memory
+ * @gpa: guest-physical address, aligned to @bytes
+ * @old: value that must be there
+ * @new: value to put
+ * @bytes: 4 or 8
+ *
+ * Sleeps. For the VM's process only. Atomic against the guest's own vCPUs.
+ *
+ * Return: 0; -EAGAIN: another value was there; -EFAULT: not writable memory;
+ * -EINVAL: alignment or size.
+ */
+int halo_mem_cmpxchg(struct halo_mem *mem, u64 gpa, u64 old, u64 new, unsigned int bytes)
+{
+	void __user *user;
+	int idx, ret = -EFAULT;
+
+	if ((bytes != 4 && bytes != 8) || (gpa & (bytes - 1)))
+		return -EINVAL;
+	if (current->mm != mem->mm)
+		return -EFAULT;
+
+	idx = halo_mem_enter(mem);
+	user = halo_mem_hva(mem, gpa, true);
+	if (user)
+		ret = user_cmpxchg(user, old, new, bytes);
+	halo_mem_leave(mem, idx);
+	return ret > 0 ? -EAGAIN : ret;
+}
