@@ -54,14 +54,14 @@ struct halo_cpuid_slot {
 /**
  * struct halo_cpuid_table - a vCPU's CPUID
  * @count: entries in use
- * @max_basic: highest basic leaf, as leaf 0 tells
+ * @max: highest leaf of each range, as its first leaf tells
  * @intel: out-of-range leaves answer as on Intel
  * @slot: the index
  * @entries: sorted by leaf and subleaf
  */
 struct halo_cpuid_table {
 	u32 count;
-	u32 max_basic;
+	u32 max[HALO_CPUID_RANGES];
 	bool intel;
 	struct halo_cpuid_slot slot[HALO_CPUID_RANGES][HALO_CPUID_SPAN];
 	struct halo_cpuid_entry entries[HALO_MAX_CPUID];

@@ -97,6 +97,10 @@ typedef long long s64;
 	(!!(__atomic_fetch_and(p, ~BIT(n), __ATOMIC_SEQ_CST) & BIT(n)))
 #define fls64(x)		((x) ? 64 - __builtin_clzll(x) : 0)
 
+#define min_t(type, a, b)	min((type)(a), (type)(b))
+#define max_t(type, a, b)	max((type)(a), (type)(b))
+#define clamp_t(type, v, lo, hi)	min_t(type, max_t(type, v, lo), hi)
+
 /* No speculation to defend against here; a bad index becomes 0, as in the kernel. */
 #define array_index_nospec(i, n)	((i) < (n) ? (i) : 0)
 
