@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* sources: module/insn.c */
-/* libs: -lcmocka -lcapstone */
+/* libs: capstone */
 /*
  * Instruction lengths against two oracles: capstone, and objdump from binutils.
  *

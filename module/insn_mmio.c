@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Execution of instructions whose memory operand is a device's.
+ *
+ * An instruction is at most two reads, a computation and one write, in that order,
+ * and then a commit of registers and flags. Each access is offered to the vCPU's
+ * memory first; if a device answers for the place, the engine stops, and goes on in
+ * halo_insn_mmio_finish() when the answer is there, which may be in another thread and
+ * much later. What was read is all the state there is in between: the computation
+ * is done over from it, for the write and then for the commit, since registers do
+ * not change before the commit. So an instruction can be given up at any point.
+ *
+ * A string instruction does one element at a time; the element is what is precise.
+ *
+ * LOCK is not honoured: a device register has no other writer that could tell.
+ *
+ * Called by the vCPU's own thread, with whatever locks the ops want; none of its own.
+ * Why not an interpreter for everything: what is not here is rare on device pages,
+ * and userspace gets its bytes.
+ */
+#include "insn.h"
+
+#define FLAG_CF	BIT(0)
+#define FLAG_PF	BIT(2)
+#define FLAG_AF	BIT(4)
+#define FLAG_ZF	BIT(6)
+#define FLAG_SF	BIT(7)
+#define FLAG_DF	BIT(10)
+#define FLAG_OF	BIT(11)
+#define FLAGS	(FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+
+enum { PHASE_READ, PHASE_SECOND, PHASE_WRITE, PHASE_COMMIT, PHASE_OVER };
+
+enum place {
+	NOWHERE,
+	EA,		/* the explicit operand */
+	STACK,
+	SRC,		/* [e]SI */
+	DST,		/* ES:[e]DI */
+};
+
+static const struct plan {
+	u8 access[3];	/* by phase */
+} plans[] = {
+#define PLAN(kind, ...)	[HALO_INSN_##kind - HALO_INSN_MEM_FIRST] = { { __VA_ARGS__ } }
+	PLAN(MOV_STORE, NOWHERE, NOWHERE, EA),
+	PLAN(MOV_LOAD, EA),
+	PLAN(MOV_IMM, NOWHERE, NOWHERE, EA),
+	PLAN(MOVZX, EA),
+	PLAN(MOVSX, EA),
+	PLAN(MOVBE, EA),	/* or a store: see place_of() */
+	PLAN(CMOV, EA),
+	PLAN(SETCC, NOWHERE, NOWHERE, EA),
+	PLAN(ALU_STORE, EA, NOWHERE, EA),
+	PLAN(ALU_LOAD, EA),
+	PLAN(ALU_IMM, EA, NOWHERE, EA),
+	PLAN(TEST, EA),
+	PLAN(TEST_IMM, EA),
+	PLAN(INC, EA, NOWHERE, EA),
+	PLAN(DEC, EA, NOWHERE, EA),
+	PLAN(NOT, EA, NOWHERE, EA),
+	PLAN(NEG, EA, NOWHERE, EA),
+	PLAN(XCHG, EA, NOWHERE, EA),
+	PLAN(XADD, EA, NOWHERE, EA),
+	PLAN(CMPXCHG, EA, NOWHERE, EA),
+	PLAN(CMPXCHG8B, EA, NOWHERE, EA),
+	PLAN(BT, EA),
+	PLAN(BTS, EA, NOWHERE, EA),
+	PLAN(BTR, EA, NOWHERE, EA),
+	PLAN(BTC, EA, NOWHERE, EA),
+	PLAN(PUSH, EA, NOWHERE, STACK),
+	PLAN(POP, STACK, NOWHERE, EA),
+	PLAN(MOVS, SRC, NOWHERE, DST),
+	PLAN(STOS, NOWHERE, NOWHERE, DST),
+	PLAN(LODS, SRC),
+	PLAN(CMPS, SRC, DST),
+	PLAN(SCAS, DST),
+#undef PLAN
+};
+
+static_assert(ARRAY_SIZE(plans) == HALO_INSN_MEM_LAST - HALO_INSN_MEM_FIRST + 1);
+
+/* What an instruction comes to, once everything is read. */
+struct outcome {
+	u64 mem;		/* for the write */
+	u64 reg;		/* for the register that .reg_size says is written */
+	u64 flags;
+	u8 reg_no;
+	u8 reg_size;		/* 0: none */
+};
+
+struct run {
+	struct halo_insn_mmio *m;
+	const struct halo_insn *insn;
+	const struct halo_insn_ops *ops;
+	void *ctx;
+};
+
+static u64 mask(unsigned int size)
+{
+	return size < 8 ? BIT_ULL(size * 8) - 1 : ~0ULL;
+}
+
+/* AH CH DH BH are registers 4 to 7 as bytes, unless there is a REX. */
+static bool high_byte(const struct halo_insn *insn, unsigned int reg, unsigned int size)
+{
+	return size == 1 && reg >= 4 && !(insn->rex & 0x40);
+}
+
+static u64 reg_read(const struct run *r, unsigned int reg, unsigned int size)
+{
+	if (high_byte(r->insn, reg, size))
+		return r->ops->gpr_read(r->ctx, reg - 4) >> 8 & 0xff;
+	return r->ops->gpr_read(r->ctx, reg) & mask(size);
+}
+
+static void reg_write(const struct run *r, unsigned int reg, unsigned int size, u64 val)
+{
+	u64 m = mask(size);
+	unsigned int shift = 0;
+
+	if (high_byte(r->insn, reg, size)) {
+		reg -= 4;
+		shift = 8;
+	}
+	/* four bytes clear the upper half, one and two leave the rest alone */
+	val &= m;
+	if (size < 4)
+		val = (r->ops->gpr_read(r->ctx, reg) & ~(m << shift)) | val << shift;
+	r->ops->gpr_write(r->ctx, reg, val);
+}
+
+static s64 sign_extend(u64 val, unsigned int size)
+{
+	unsigned int shift = 64 - size * 8;
+
+	return (s64)(val << shift) >> shift;
+}
+
+/* SF, ZF and PF of a result. */
+static u64 flags_szp(u64 val, unsigned int size)
+{
+	u8 low = val;
+	u64 flags = 0;
+
+	low ^= low >> 4;
+	if (!(0x6996 >> (low & 0xf) & 1))
+		flags |= FLAG_PF;
+	if (!(val & mask(size)))
+		flags |= FLAG_ZF;
+	if (val >> (size * 8 - 1) & 1)
+		flags |= FLAG_SF;
+	return flags;
+}
+
+/* ADD OR ADC SBB AND SUB XOR CMP, as the opcodes number them (SDM appendix A). */
+static u64 alu(unsigned int op, u64 a, u64 b, unsigned int size, u64 *flags)
+{
+	unsigned int top = size * 8 - 1;
+	u64 res, carry, over;
+
+	switch (op) {
+	case 0:
+	case 2:
+		res = a + b + (op == 2 && *flags & FLAG_CF);
+		carry = (a & b) | ((a | b) & ~res);
+		over = (a ^ res) & (b ^ res);
+		break;
+	case 3:
+	case 5:
+	case 7:
+		res = a - b - (op == 3 && *flags & FLAG_CF);
+		carry = (~a & b) | (~(a ^ b) & res);
+		over = (a ^ b) & (a ^ res);
+		break;
+	default:
+		res = op == 1 ? a | b : op == 4 ? a & b : a ^ b;
+		*flags = (*flags & ~FLAGS) | flags_szp(res, size);
+		return res;
+	}
+	*flags = (*flags & ~FLAGS) | flags_szp(res, size);
+	if (carry >> top & 1)
+		*flags |= FLAG_CF;
+	if (over >> top & 1)
+		*flags |= FLAG_OF;
+	if ((a ^ b ^ res) & 0x10)
+		*flags |= FLAG_AF;
+	return res;
+}
+
+static bool condition(unsigned int cc, u64 flags)
+{
+	bool less = !(flags & FLAG_SF) != !(flags & FLAG_OF);
+	bool yes;
+
+	switch (cc >> 1 & 7) {
+	case 0:
+		yes = flags & FLAG_OF;
+		break;
+	case 1:
+		yes = flags & FLAG_CF;
+		break;
+	case 2:
+		yes = flags & FLAG_ZF;
+		break;
+	case 3:
+		yes = flags & (FLAG_CF | FLAG_ZF);
+		break;
+	case 4:
+		yes = flags & FLAG_SF;
+		break;
+	case 5:
+		yes = flags & FLAG_PF;
+		break;
+	case 6:
+		yes = less;
+		break;
+	default:
+		yes = less || flags & FLAG_ZF;
+		break;
+	}
+	return yes != (cc & 1);
+}
+
+static u64 swap_bytes(u64 val, unsigned int size)
+{
+	return __builtin_bswap64(val) >> (64 - size * 8);
+}
+
+static void set_reg(struct outcome *o, unsigned int reg, unsigned int size, u64 val)
+{
+	o->reg_no = reg;
+	o->reg_size = size;
+	o->reg = val;
+}
+
+static void bit_test(const struct run *r, struct outcome *o, u64 mem)
+{
+	const struct halo_insn *insn = r->insn;
+	unsigned int bit;
+
+	bit = insn->flags & HALO_INSN_F_IMM ? (u64)insn->imm : reg_read(r, insn->reg, insn->op_size);
+	bit &= insn->op_size * 8 - 1;
+	o->flags &= ~FLAG_CF;
+	if (mem >> bit & 1)
+		o->flags |= FLAG_CF;
+	o->mem = insn->kind == HALO_INSN_BTS ? mem | BIT_ULL(bit) :
+		 insn->kind == HALO_INSN_BTR ? mem & ~BIT_ULL(bit) : mem ^ BIT_ULL(bit);
+}
+
+static void compare_exchange(const struct run *r, struct outcome *o, u64 mem)
+{
+	const struct halo_insn *insn = r->insn;
+	unsigned int size = insn->op_size;
+	u64 old;
+
+	if (insn->kind == HALO_INSN_CMPXCHG8B) {
+		old = reg_read(r, HALO_INSN_RDX, 4) << 32 | reg_read(r, HALO_INSN_RAX, 4);
+		o->flags &= ~FLAG_ZF;
+		o->mem = mem;
+		if (old != mem)
+			return;		/* commit() loads EDX:EAX */
+		o->flags |= FLAG_ZF;
+		o->mem = reg_read(r, HALO_INSN_RCX, 4) << 32 | reg_read(r, HALO_INSN_RBX, 4);
+		return;
+	}
+	old = reg_read(r, HALO_INSN_RAX, size);
+	alu(7, old, mem, size, &o->flags);
+	if (old == mem) {
+		o->mem = reg_read(r, insn->reg, size);
+	} else {
+		/* the destination is written either way (SDM, CMPXCHG) */
+		o->mem = mem;
+		set_reg(o, HALO_INSN_RAX, size, mem);
+	}
+}
+
+/* From what has been read to what is to be written. Changes nothing. */
+static void compute(const struct run *r, struct outcome *o)
+{
+	const struct halo_insn *insn = r->insn;
+	unsigned int size = insn->op_size;
+	u64 mem = r->m->src[0], reg = 0;
+
+	*o = (struct outcome){ .flags = r->ops->rflags_read(r->ctx) };
+	if (insn->flags & HALO_INSN_F_MODRM)
+		reg = reg_read(r, insn->reg, size < 8 ? size : 8);
+
+	switch (insn->kind) {
+	case HALO_INSN_MOV_STORE:
+		/* moffs has no ModRM: the accumulator, which .reg happens to say */
+		o->mem = reg_read(r, insn->reg, size);
+		break;
+	case HALO_INSN_MOV_LOAD:
+	case HALO_INSN_MOVZX:
+		set_reg(o, insn->reg, size, mem);
+		break;
+	case HALO_INSN_MOVSX:
+		set_reg(o, insn->reg, size, sign_extend(mem, insn->mem_size));
+		break;
+	case HALO_INSN_MOVBE:
+		o->mem = swap_bytes(reg, size);
+		if (!(insn->opcode & 1))
+			set_reg(o, insn->reg, size, swap_bytes(mem, size));
+		break;
+	case HALO_INSN_CMOV:
+		/* a false condition still clears the upper half */
+		set_reg(o, insn->reg, size, condition(insn->opcode, o->flags) ? mem : reg);
+		break;
+	case HALO_INSN_SETCC:
+		o->mem = condition(insn->opcode, o->flags);
+		break;
+	case HALO_INSN_MOV_IMM:
+		o->mem = insn->imm;
+		break;
+	case HALO_INSN_ALU_STORE:
+		o->mem = alu(insn->alu, mem, reg, size, &o->flags);
+		break;
+	case HALO_INSN_ALU_IMM:
+		o->mem = alu(insn->alu, mem, insn->imm & mask(size), size, &o->flags);
+		break;
+	case HALO_INSN_ALU_LOAD:
+		reg = alu(insn->alu, reg, mem, size, &o->flags);
+		if (insn->alu != 7)
+			set_reg(o, insn->reg, size, reg);
+		break;
+	case HALO_INSN_TEST:
+		alu(4, mem, reg, size, &o->flags);
+		break;
+	case HALO_INSN_TEST_IMM:
+		alu(4, mem, insn->imm & mask(size), size, &o->flags);
+		break;
+	case HALO_INSN_INC:
+	case HALO_INSN_DEC:
+		o->mem = alu(insn->kind == HALO_INSN_INC ? 0 : 5, mem, 1, size, &o->flags);
+		o->flags &= ~FLAG_CF;
+		o->flags |= r->ops->rflags_read(r->ctx) & FLAG_CF;
+		break;
+	case HALO_INSN_NOT:
+		o->mem = ~mem;
+		break;
+	case HALO_INSN_NEG:
+		o->mem = alu(5, 0, mem, size, &o->flags);
+		break;
+	case HALO_INSN_XADD:
+		o->mem = alu(0, mem, reg, size, &o->flags);
+		set_reg(o, insn->reg, size, mem);
+		break;
+	case HALO_INSN_XCHG:
+		o->mem = reg;
+		set_reg(o, insn->reg, size, mem);
+		break;
+	case HALO_INSN_CMPXCHG:
+	case HALO_INSN_CMPXCHG8B:
+		compare_exchange(r, o, mem);
+		break;
+	case HALO_INSN_BT ... HALO_INSN_BTC:
+		bit_test(r, o, mem);
+		break;
+	case HALO_INSN_PUSH:
+	case HALO_INSN_POP:
+	case HALO_INSN_MOVS:
+		o->mem = mem;
+		break;
+	case HALO_INSN_STOS:
+		o->mem = reg_read(r, HALO_INSN_RAX, size);
+		break;
+	case HALO_INSN_LODS:
+		set_reg(o, HALO_INSN_RAX, size, mem);
+		break;
+	case HALO_INSN_CMPS:
+		alu(7, mem, r->m->src[1], size, &o->flags);
+		break;
+	case HALO_INSN_SCAS:
+		alu(7, reg_read(r, HALO_INSN_RAX, size), mem, size, &o->flags);
+		break;
+	}
+	o->mem &= mask(insn->mem_size);
+}
+
+static bool is_string(const struct halo_insn *insn)
+{
+	return insn->kind >= HALO_INSN_MOVS && insn->kind <= HALO_INSN_SCAS;
+}
+
+static enum place place_of(const struct halo_insn *insn, unsigned int phase)
+{
+	/* CMP computes like the others but keeps nothing */
+	if (phase == PHASE_WRITE && insn->alu == 7 &&
+	    (insn->kind == HALO_INSN_ALU_STORE || insn->kind == HALO_INSN_ALU_IMM))
+		return NOWHERE;
+	if (insn->kind == HALO_INSN_MOVBE)
+		return phase == (insn->opcode & 1 ? PHASE_WRITE : PHASE_READ) ? EA : NOWHERE;
+	return plans[insn->kind - HALO_INSN_MEM_FIRST].access[phase];
+}
+
+/* Does the explicit operand's address start from RSP? */
+static bool rsp_based(const struct halo_insn *insn)
+{
+	return insn->addr_size > 2 && (insn->modrm & 7) == 4 && (insn->sib & 7) == 4 &&
+	       !(insn->rex & 1);
+}
+
+/* Fill r->m->mem for the access of this phase. */
+static int locate(const struct run *r, enum place place, unsigned int phase)
+{
+	const struct halo_insn *insn = r->insn;
+	struct halo_insn_mem *mem = &r->m->mem;
+	u64 offset, m = mask(insn->addr_size);
+	unsigned int seg = insn->seg;
+	int ret;
+
+	if (place == EA) {
+		if (phase == PHASE_WRITE && place_of(insn, PHASE_READ) == EA) {
+			mem->write = true;	/* where it was read from */
+			mem->rmw = false;
+			return 0;
+		}
+		ret = halo_insn_ea(insn, r->ops, r->ctx, mem);
+		if (ret)
+			return ret;
+		if (insn->kind == HALO_INSN_POP && rsp_based(insn)) {
+			mem->offset = (mem->offset + insn->op_size) & m;
+			mem->linear = halo_insn_linear(insn, r->ops, r->ctx, seg, mem->offset);
+		}
+	} else {
+		if (place == STACK) {
+			m = mask(r->ops->stack_size(r->ctx));
+			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSP);
+			if (phase == PHASE_WRITE)
+				offset -= insn->op_size;
+			seg = HALO_INSN_SS;
+		} else if (place == SRC) {
+			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSI);
+		} else {
+			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RDI);
+			seg = HALO_INSN_ES;
+		}
+		offset &= m;
+		*mem = (struct halo_insn_mem){
+			.offset = offset,
+			.linear = halo_insn_linear(insn, r->ops, r->ctx, seg, offset),
+			.seg = seg,
+			.size = insn->mem_size,
+		};
+	}
+	mem->write = phase == PHASE_WRITE;
+	mem->rmw = phase == PHASE_READ && place_of(insn, PHASE_WRITE) == place;
+	mem->sole = insn->kind < HALO_INSN_PUSH || insn->kind == HALO_INSN_STOS ||
+		    insn->kind == HALO_INSN_LODS || insn->kind == HALO_INSN_SCAS;
+	return 0;
+}
+
+static void advance(const struct run *r, unsigned int reg, s64 step, unsigned int size)
+{
+	reg_write(r, reg, size, r->ops->gpr_read(r->ctx, reg) + step);
+}
+
+/* Move SI and DI past an element, count it, and say whether another one follows. */
+static int string_step(const struct run *r, u64 flags)
+{
+	const struct halo_insn *insn = r->insn;
+	s64 step = flags & FLAG_DF ? -(s64)insn->op_size : insn->op_size;
+	bool cmp = insn->kind == HALO_INSN_CMPS || insn->kind == HALO_INSN_SCAS;
+	unsigned int phase;
+	enum place place;
+
+	for (phase = PHASE_READ; phase <= PHASE_WRITE; phase++) {
+		place = place_of(insn, phase);
+		if (place != NOWHERE)
+			advance(r, place == SRC ? HALO_INSN_RSI : HALO_INSN_RDI, step,
+				insn->addr_size);
+	}
+	if (!r->m->rep)
+		return HALO_INSN_DONE;
+	advance(r, HALO_INSN_RCX, -1, insn->addr_size);
+	if (!reg_read(r, HALO_INSN_RCX, insn->addr_size))
+		return HALO_INSN_DONE;
+	if (cmp && !(flags & FLAG_ZF) == !!(insn->flags & HALO_INSN_F_REP))
+		return HALO_INSN_DONE;
+	return HALO_INSN_AGAIN;
+}
+
+static int commit(const struct run *r)
+{
+	const struct halo_insn *insn = r->insn;
+	struct outcome o;
+	s64 step = insn->op_size;
+
+	compute(r, &o);
+	r->m->phase = PHASE_OVER;
+	r->ops->rflags_write(r->ctx, o.flags);
+	if (o.reg_size)
+		reg_write(r, o.reg_no, o.reg_size, o.reg);
+	if (insn->kind == HALO_INSN_CMPXCHG8B && !(o.flags & FLAG_ZF)) {
+		reg_write(r, HALO_INSN_RAX, 4, r->m->src[0]);
+		reg_write(r, HALO_INSN_RDX, 4, r->m->src[0] >> 32);
+	}
+	if (insn->kind == HALO_INSN_PUSH || insn->kind == HALO_INSN_POP)
+		advance(r, HALO_INSN_RSP, insn->kind == HALO_INSN_PUSH ? -step : step,
+			r->ops->stack_size(r->ctx));
+	return is_string(insn) ? string_step(r, o.flags) : HALO_INSN_DONE;
+}
+
+/* Go on from m->phase until a device is needed or the instruction is over. */
+static int go_on(const struct run *r)
+{
+	struct halo_insn_mmio *m = r->m;
+	struct outcome o;
+	enum place place;
+	int ret;
+
+	for (; m->phase < PHASE_COMMIT; m->phase++) {
+		place = place_of(r->insn, m->phase);
+		if (place == NOWHERE)
+			continue;
+		ret = locate(r, place, m->phase);
+		if (ret)
+			return ret;
+		if (m->phase == PHASE_WRITE) {
+			compute(r, &o);
+			m->value = o.mem;
+			ret = r->ops->mem_write(r->ctx, &m->mem, m->value);
+		} else {
+			m->value = 0;
+			ret = r->ops->mem_read(r->ctx, &m->mem, &m->src[m->phase]);
+		}
+		if (ret == HALO_INSN_DEVICE)
+			return HALO_INSN_ACCESS;
+		if (ret)
+			return ret;
+	}
+	return commit(r);
+}
+
+/**
+ * halo_insn_mmio_begin() - start to execute an instruction that touches a device
+ * @m: state, filled here; the caller keeps it until the instruction is over
+ * @insn: decoded instruction, at RIP
+ * @ops: the vCPU
+ * @ctx: passed to @ops
+ *
+ * For a vector move @m says where, how wide and which way, though it is not executed.
+ *
+ * Return: enum halo_insn_next; -EOPNOTSUPP if Halo does not execute this instruction
+ * (forward its bytes); or what a memory op returned. If negative, nothing has changed.
+ */
+int halo_insn_mmio_begin(struct halo_insn_mmio *m, const struct halo_insn *insn,
+			 const struct halo_insn_ops *ops, void *ctx)
+{
+	const struct run r = { .m = m, .insn = insn, .ops = ops, .ctx = ctx };
+
+	*m = (struct halo_insn_mmio){ .phase = PHASE_OVER };
+	if (insn->kind < HALO_INSN_MEM_FIRST || insn->kind > HALO_INSN_MEM_LAST ||
+	    insn->mem_size > 8) {
+		if (!halo_insn_ea(insn, ops, ctx, &m->mem)) {
+			m->mem.write = insn->kind == HALO_INSN_VEC_STORE;
+			m->mem.sole = true;
+		}
+		return -EOPNOTSUPP;
+	}
+	m->string = is_string(insn);
+	m->rep = m->string && insn->flags & (HALO_INSN_F_REP | HALO_INSN_F_REPNE);
+	if (m->rep && !reg_read(&r, HALO_INSN_RCX, insn->addr_size))
+		return HALO_INSN_DONE;
+	m->phase = PHASE_READ;
+	return go_on(&r);
+}
+
+/**
+ * halo_insn_mmio_finish() - go on after a device access
+ * @m: as begin() or the last finish() left it, with the access in m->mem carried out
+ * @insn: the same instruction
+ * @ops: the vCPU
+ * @ctx: passed to @ops
+ * @value: what the device gave, if it was a read; bits beyond m->mem.size don't matter
+ *
+ * Return: as halo_insn_mmio_begin(); ACCESS again when there is another one. -EINVAL if
+ * no access was outstanding.
+ */
+int halo_insn_mmio_finish(struct halo_insn_mmio *m, const struct halo_insn *insn,
+			  const struct halo_insn_ops *ops, void *ctx, u64 value)
+{
+	const struct run r = { .m = m, .insn = insn, .ops = ops, .ctx = ctx };
+
+	if (m->phase >= PHASE_COMMIT)
+		return -EINVAL;
+	if (m->phase < PHASE_WRITE)
+		m->src[m->phase] = value & mask(m->mem.size);
+	m->phase++;
+	return go_on(&r);
+}
