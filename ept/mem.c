@@ -281,7 +281,8 @@ static int fault_map(struct halo_mem *mem, struct fault *f)
 		u64 mask = gpt_span(level) - 1;
 
 		ret = gpt_map(&mem->gpt, &f->cache, f->gpa & ~mask,
-			      PFN_PHYS(page_to_pfn(f->page)) & ~mask, level, fault_flags(mem, f, level));
+			      PFN_PHYS(page_to_pfn(f->page)) & ~mask, level,
+			      fault_flags(mem, f, level));
 		/* Smaller leaves are here already: add one more to them. */
 		if (ret != -EISDIR)
 			break;
