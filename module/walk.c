@@ -23,8 +23,8 @@
 #define CR4_SMEP	BIT_ULL(20)
 #define CR4_SMAP	BIT_ULL(21)
 #define CR4_PKE		BIT_ULL(22)
-#define EFER_LMA	BIT_ULL(10)
-#define EFER_NXE	BIT_ULL(11)
+#define WALK_EFER_LMA	BIT_ULL(10)
+#define WALK_EFER_NXE	BIT_ULL(11)
 #define RFLAGS_AC	BIT_ULL(18)
 
 #define PTE_P		BIT_ULL(0)
@@ -60,7 +60,7 @@ static void walk_mode(struct walk *w, const struct halo_walk_ctx *ctx, u64 gva)
 	w->ctx = ctx;
 	w->bytes = 8;
 	w->index_bits = 9;
-	if (ctx->efer & EFER_LMA) {
+	if (ctx->efer & WALK_EFER_LMA) {
 		w->gva = gva;
 		w->levels = ctx->cr4 & CR4_LA57 ? 5 : 4;
 		return;
@@ -146,7 +146,7 @@ static u64 walk_reserved(const struct walk *w, unsigned int level, u64 entry)
 		if (level == 3)
 			return reserved | PTE_NX | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
 	}
-	if (!(w->ctx->efer & EFER_NXE))
+	if (!(w->ctx->efer & WALK_EFER_NXE))
 		reserved |= PTE_NX;
 	if (level > 1 && leaf)
 		reserved |= GENMASK_ULL(walk_shift(w, level) - 1, 13);
@@ -186,7 +186,7 @@ static bool walk_pkey(const struct walk *w, u64 leaf, bool user_page)
 
 	if (!user_page || w->access & HALO_WALK_FETCH)
 		return false;
-	if (!(w->ctx->cr4 & CR4_PKE) || !(w->ctx->efer & EFER_LMA))
+	if (!(w->ctx->cr4 & CR4_PKE) || !(w->ctx->efer & WALK_EFER_LMA))
 		return false;
 	rights = w->ctx->pkru >> (2 * key);
 	if (rights & 1)
@@ -225,7 +225,7 @@ static int walk_fault(const struct walk *w, struct halo_walk_result *res, u32 co
 		code |= HALO_PF_U;
 	/* NXE counts in the modes that have the bit only. */
 	if (w->access & HALO_WALK_FETCH &&
-	    (ctx->cr4 & CR4_SMEP || (ctx->efer & EFER_NXE && w->bytes == 8)))
+	    (ctx->cr4 & CR4_SMEP || (ctx->efer & WALK_EFER_NXE && w->bytes == 8)))
 		code |= HALO_PF_I;
 	res->error_code = code;
 	return -EFAULT;
@@ -286,7 +286,7 @@ static int walk_mark(const struct walk *w)
 			marked |= PTE_D;
 		if (marked == entry)
 			continue;
-		ret = ctx->cmpxchg(ctx->opaque, w->addr[i], entry, marked, w->bytes);
+		ret = (ctx->cmpxchg)(ctx->opaque, w->addr[i], entry, marked, w->bytes);
 		if (ret)
 			return ret == -EAGAIN ? -EAGAIN : -ENXIO;
 	}
@@ -321,7 +321,7 @@ int halo_walk(const struct halo_walk_ctx *ctx, u64 gva, unsigned int access,
 		res->user = true;
 		return 0;
 	}
-	if (ctx->efer & EFER_LMA && !halo_canonical(gva, halo_walk_linear_bits(ctx)))
+	if (ctx->efer & WALK_EFER_LMA && !halo_canonical(gva, halo_walk_linear_bits(ctx)))
 		return -EINVAL;
 
 	walk_mode(&w, ctx, gva);

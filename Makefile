@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+# Halo. `make demo` shows it, `make check` tests it; `make help` lists the rest.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+KVER := $(shell sed -n "s/.*UTS_RELEASE \"\(.*\)\"/\1/p" $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+B := build/$(KVER)
+TOP := $(CURDIR)
+
+# The module is built in build/KVER, from links to the sources, so that several
+# kernels' builds do not meet.
+KSRC := module svm vmx ept uapi
+
+.PHONY: all help module sparse kunit tool clean
+all: module tool
+
+help:
+	@echo "make demo            build all, boot the nested machine, run a Debian guest in it"
+	@echo "make check           every test (KTAP; the last line counts them)"
+	@echo "make module          build/KVER/halo.ko for KDIR (default: the running kernel)"
+	@echo "make tool            userspace-tool/halo"
+	@echo "make check-host      the pure code as ordinary programs, with sanitizers and fuzzers"
+	@echo "make check-kunit     the same suites in the debug kernel"
+	@echo "make check-svm       kselftests on AMD-V in the nested machine"
+	@echo "make check-static    checkpatch, sparse, objtool, house rules"
+	@echo "make clean           build/ away; caches stay"
+
+.PHONY: tree
+tree:
+	@test -n "$(KVER)" || { echo "halo: $(KDIR): no kernel headers; fix: apt-get install linux-headers-\$$(uname -r), or give KDIR=" >&2; exit 1; }
+	@mkdir -p $(B)
+	@test -f $(B)/include/halo_config.h || scripts/configure.sh $(KDIR) $(B)
+	@for d in $(KSRC); do mkdir -p $(B)/$$d; done
+	@for f in $$(cd $(TOP) && find $(KSRC) -name '*.[chS]'); do \
+		mkdir -p $(B)/$$(dirname $$f); ln -sfn $(TOP)/$$f $(B)/$$f; done
+	@ln -sfn $(TOP)/Kbuild $(B)/Kbuild
+
+module: tree
+	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B) W=1 modules
+
+sparse: tree
+	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B) C=2 CF="-D__CHECK_ENDIAN__ -Wsparse-error" modules
+
+tool:
+	+$(MAKE) -C userspace-tool
+
+clean:
+	rm -rf build
+	+$(MAKE) -C userspace-tool clean

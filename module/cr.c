@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Control and debug registers, XCR0: the rules of SDM 3A 2.5, 13.3, 17.2 and
+ * APM 2 3.1, as far as the CPU does not enforce them itself.
+ */
+#include <asm/processor-flags.h>
+#include "vcpu.h"
+
+#define CR0_DEFINED	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
+			 X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | \
+			 X86_CR0_PG)
+
+#define DR6_FIXED	0xffff0ff0ull
+#define DR6_WRITABLE	0x0000e00full
+#define DR7_FIXED	BIT(10)
+#define DR7_WRITABLE	0xffff2bffull
+#define DR7_GD		BIT(13)
+#define DR6_BD		BIT(13)
+
+/**
+ * halo_cr0_valid() - may CR0 have this value at all
+ * @vcpu: the vCPU
+ * @cr0: the value
+ */
+bool halo_cr0_valid(struct halo_vcpu *vcpu, u64 cr0)
+{
+	if (cr0 >> 32)
+		return false;
+	if ((cr0 & X86_CR0_PG) && !(cr0 & X86_CR0_PE))
+		return false;
+	return !((cr0 & X86_CR0_NW) && !(cr0 & X86_CR0_CD));
+}
+
+/**
+ * halo_efer_valid() - may EFER have this value
+ * @vcpu: the vCPU
+ * @efer: the value
+ */
+bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer)
+{
+	return !(efer & ~vcpu->caps.efer);
+}
+
+/* PG on or off moves EFER.LMA, and has conditions of its own. */
+static int halo_cr0_write(struct halo_vcpu *vcpu, u64 value)
+{
+	struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
+	u64 old = a->cr0;
+
+	if (!halo_cr0_valid(vcpu, value))
+		return -EINVAL;
+	value = (value & CR0_DEFINED) | X86_CR0_ET;
+	if ((value & X86_CR0_PG) && !(old & X86_CR0_PG) && (a->efer & EFER_LME)) {
+		if (!(a->cr4 & X86_CR4_PAE) || (a->seg[SEG_CS].attrib & SEG_ATTR_L))
+			return -EINVAL;
+		a->efer |= EFER_LMA;
+	}
+	if (!(value & X86_CR0_PG) && (old & X86_CR0_PG)) {
+		if (a->cr4 & X86_CR4_PCIDE)
+			return -EINVAL;
+		if ((a->efer & EFER_LMA) && halo_mode64(vcpu))
+			return -EINVAL;
+		a->efer &= ~(u64)EFER_LMA;
+	}
+	a->cr0 = value;
+	halo_arch_put(vcpu, ARCH_CRS);
+	/* Only the CPU's own write would have flushed what these bits decide. */
+	if ((old ^ value) & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE))
+		vcpu->cpu.flush_tlb = true;
+	return 0;
+}
+
+static int halo_cr4_write(struct halo_vcpu *vcpu, u64 value)
+{
+	struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS);
+	u64 changed = a->cr4 ^ value;
+
+	if (value & ~vcpu->caps.cr4)
+		return -EINVAL;
+	if (a->efer & EFER_LMA) {
+		if (!(value & X86_CR4_PAE) || (changed & X86_CR4_LA57))
+			return -EINVAL;
+		if ((value & X86_CR4_PCIDE) && !(a->cr4 & X86_CR4_PCIDE) && (a->cr3 & 0xfff))
+			return -EINVAL;
+	} else if (value & X86_CR4_PCIDE) {
+		return -EINVAL;
+	}
+	a->cr4 = value;
+	halo_arch_put(vcpu, ARCH_CRS);
+	if (changed & (X86_CR4_PGE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_SMEP | X86_CR4_SMAP |
+		       X86_CR4_PCIDE | X86_CR4_PKE))
+		vcpu->cpu.flush_tlb = true;
+	return 0;
+}
+
+static int halo_cr_write(struct halo_vcpu *vcpu, unsigned int nr, u64 value)
+{
+	switch (nr) {
+	case 0:
+		return halo_cr0_write(vcpu, value);
+	case 4:
+		return halo_cr4_write(vcpu, value);
+	case 8:
+		if (value > 15)
+			return -EINVAL;
+		halo_lapic_set_cr8(&vcpu->lapic, value);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static u64 halo_cr_read(struct halo_vcpu *vcpu, unsigned int nr)
+{
+	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS);
+
+	switch (nr) {
+	case 0:
+		return a->cr0;
+	case 2:
+		return a->cr2;
+	case 3:
+		return a->cr3;
+	case 4:
+		return a->cr4;
+	default:
+		return halo_lapic_cr8(&vcpu->lapic);
+	}
+}
+
+/* SMSW and LMSW name CR0 and may have a memory operand. */
+static enum halo_next halo_exit_lmsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
+{
+	struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS);
+	u16 msw = 0;
+
+	if (insn->flags & HALO_INSN_F_MEM) {
+		/* Rare enough: the tool hears of it, or user code gets #UD. */
+		halo_ud(vcpu);
+		return NEXT_RESUME;
+	}
+	msw = vcpu->cpu.gpr[insn->rm & 15];
+	/* LMSW can set PE but not clear it. */
+	if (halo_cr0_write(vcpu, (a->cr0 & ~0xeull) | (msw & 0xf) | (a->cr0 & X86_CR0_PE)))
+		halo_gp(vcpu);
+	else
+		halo_skip(vcpu, insn->len);
+	return NEXT_RESUME;
+}
+
+/**
+ * halo_exit_cr() - MOV to or from a control register, CLTS, LMSW
+ * @vcpu: the vCPU
+ *
+ * Return: RESUME.
+ */
+enum halo_next halo_exit_cr(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	struct halo_arch *a;
+	struct halo_insn insn;
+	unsigned int gpr = x->cr.gpr;
+	bool write = x->cr.op == CR_OP_WRITE;
+	int len = x->insn_len;
+	u64 value;
+
+	if (gpr == CR_GPR_UNKNOWN || !len) {
+		len = halo_decode(vcpu, &insn);
+		if (len < 0)
+			return NEXT_RESUME;
+		switch (insn.kind) {
+		case HALO_INSN_LMSW:
+			return halo_exit_lmsw(vcpu, &insn);
+		case HALO_INSN_CLTS:
+			a = halo_arch_get(vcpu, ARCH_CRS);
+			a->cr0 &= ~(u64)X86_CR0_TS;
+			halo_arch_put(vcpu, ARCH_CRS);
+			halo_skip(vcpu, len);
+			return NEXT_RESUME;
+		case HALO_INSN_SMSW:
+			if (insn.flags & HALO_INSN_F_MEM) {
+				halo_ud(vcpu);
+				return NEXT_RESUME;
+			}
+			write = false;
+			break;
+		case HALO_INSN_MOV_TO_CR:
+			write = true;
+			break;
+		case HALO_INSN_MOV_FROM_CR:
+			write = false;
+			break;
+		default:
+			return NEXT_RESUME;	/* rewritten under us */
+		}
+		gpr = insn.rm & 15;
+	}
+	if (write) {
+		value = vcpu->cpu.gpr[gpr];
+		if (!halo_mode64(vcpu))
+			value = (u32)value;
+		if (halo_cr_write(vcpu, x->cr.nr, value)) {
+			halo_gp(vcpu);
+			return NEXT_RESUME;
+		}
+	} else {
+		value = halo_cr_read(vcpu, x->cr.nr);
+		vcpu->cpu.gpr[gpr] = halo_mode64(vcpu) ? value : (u32)value;
+	}
+	halo_skip(vcpu, len);
+	return NEXT_RESUME;
+}
+
+/**
+ * halo_exit_dr() - MOV to or from a debug register
+ * @vcpu: the vCPU
+ *
+ * Return: RESUME.
+ */
+enum halo_next halo_exit_dr(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	struct halo_arch *a = halo_arch_get(vcpu, ARCH_DRS | ARCH_CRS);
+	unsigned int nr = x->cr.nr, gpr = x->cr.gpr, i;
+	struct halo_insn insn;
+	int len = x->insn_len;
+	u64 *reg;
+
+	if ((nr == 4 || nr == 5) && (a->cr4 & X86_CR4_DE)) {
+		halo_ud(vcpu);
+		return NEXT_RESUME;
+	}
+	if (halo_cpl(vcpu)) {
+		halo_gp(vcpu);
+		return NEXT_RESUME;
+	}
+	if (a->dr[5] & DR7_GD) {
+		a->dr[5] &= ~(u64)DR7_GD;
+		a->dr[4] |= DR6_BD;
+		halo_arch_put(vcpu, ARCH_DRS);
+		halo_exception(vcpu, 1, false, 0);
+		return NEXT_RESUME;
+	}
+	if (gpr == CR_GPR_UNKNOWN || !len) {
+		len = halo_decode(vcpu, &insn);
+		if (len < 0)
+			return NEXT_RESUME;
+		if (insn.kind != HALO_INSN_MOV_TO_DR && insn.kind != HALO_INSN_MOV_FROM_DR)
+			return NEXT_RESUME;
+		gpr = insn.rm & 15;
+	}
+	i = nr < 4 ? nr : nr == 4 || nr == 6 ? 4 : 5;
+	reg = &a->dr[i];
+	if (x->cr.op == CR_OP_READ) {
+		vcpu->cpu.gpr[gpr] = *reg;
+	} else {
+		u64 value = vcpu->cpu.gpr[gpr];
+
+		if (!halo_mode64(vcpu))
+			value = (u32)value;
+		if (i >= 4 && value >> 32) {
+			halo_gp(vcpu);
+			return NEXT_RESUME;
+		}
+		if (i == 4)
+			value = (value & DR6_WRITABLE) | DR6_FIXED;
+		else if (i == 5)
+			value = (value & DR7_WRITABLE) | DR7_FIXED;
+		*reg = value;
+		halo_arch_put(vcpu, ARCH_DRS);
+	}
+	halo_skip(vcpu, len);
+	return NEXT_RESUME;
+}
+
+/**
+ * halo_exit_xsetbv() - XSETBV
+ * @vcpu: the vCPU
+ *
+ * Checked here, as a value that the host's CPU refuses would fault in the host.
+ *
+ * Return: RESUME.
+ */
+enum halo_next halo_exit_xsetbv(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	u64 value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
+	int len;
+
+	len = halo_insn_length(vcpu, HALO_INSN_XSETBV);
+	if (len < 0)
+		return NEXT_RESUME;
+	if (!(halo_arch_get(vcpu, ARCH_CRS)->cr4 & X86_CR4_OSXSAVE)) {
+		halo_ud(vcpu);
+		return NEXT_RESUME;
+	}
+	if (halo_cpl(vcpu) || (u32)cpu->gpr[GPR_RCX] || !halo_xcr0_valid(&vcpu->caps, value)) {
+		halo_gp(vcpu);
+		return NEXT_RESUME;
+	}
+	cpu->xcr0 = value;
+	halo_skip(vcpu, len);
+	return NEXT_RESUME;
+}

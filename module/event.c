@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What reaches the guest next: exceptions, NMIs, interrupts, INIT and SIPI.
+ *
+ * One event can be in delivery at a time (cpu->event).  It is there because
+ * the core queued it, or because an exit interrupted it; either way it goes in
+ * at the next entry before anything new is chosen.
+ *
+ * For the owner of the vCPU.
+ */
+#include "vcpu.h"
+
+/* SDM 3A table 6-5: how two exceptions in a row combine. */
+static bool halo_contributory(u8 vector)
+{
+	return vector == 0 || (vector >= 10 && vector <= 13);
+}
+
+/**
+ * halo_exception() - queue an exception, as a fault at the present RIP
+ * @vcpu: the vCPU
+ * @vector: 0 to 31
+ * @has_error: it pushes an error code (left out in real mode)
+ * @error: error code
+ *
+ * If an exception was in delivery the two combine to a double fault or a
+ * shutdown; an interrupt that was in delivery is lost, as on hardware.
+ */
+void halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error)
+{
+	struct halo_event *e = &vcpu->cpu.event;
+
+	if (e->type == EVENT_EXCEPTION) {
+		u8 first = e->vector;
+
+		if (first == 8) {
+			vcpu->triple = true;
+			return;
+		}
+		if ((halo_contributory(first) && halo_contributory(vector)) ||
+		    (first == 14 && (halo_contributory(vector) || vector == 14))) {
+			vector = 8;
+			has_error = true;
+			error = 0;
+		}
+	}
+	if (has_error && !(halo_arch_get(vcpu, ARCH_CRS)->cr0 & X86_CR0_PE))
+		has_error = false;
+	e->type = EVENT_EXCEPTION;
+	e->vector = vector;
+	e->has_error = has_error;
+	e->error = error;
+}
+
+/**
+ * halo_page_fault() - queue a #PF
+ * @vcpu: the vCPU
+ * @address: for CR2
+ * @error: page-fault error code
+ */
+void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error)
+{
+	halo_arch_get(vcpu, ARCH_CRS)->cr2 = address;
+	halo_arch_put(vcpu, ARCH_CRS);
+	halo_exception(vcpu, 14, true, error);
+}
+
+/* INIT: the processor starts over; SIPI: from where. SDM 3A 8.4. */
+static enum halo_next halo_init_sipi(struct halo_vcpu *vcpu, unsigned long mail)
+{
+	struct halo_arch *a;
+	u8 vector;
+
+	if (mail & HALO_LAPIC_INIT) {
+		halo_vcpu_reset(vcpu, true);
+		vcpu->mp_state = vcpu->id == 0 ? HALO_MP_RUNNABLE : HALO_MP_WAIT_SIPI;
+	}
+	if ((mail & HALO_LAPIC_SIPI) && vcpu->mp_state == HALO_MP_WAIT_SIPI) {
+		vector = READ_ONCE(vcpu->lapic.sipi_vector);
+		a = halo_arch_get(vcpu, ARCH_SEGS);
+		a->seg[SEG_CS].selector = vector << 8;
+		a->seg[SEG_CS].base = vector << 12;
+		halo_arch_put(vcpu, ARCH_SEGS);
+		vcpu->cpu.rip = 0;
+		vcpu->mp_state = HALO_MP_RUNNABLE;
+	}
+	return NEXT_RESUME;
+}
+
+static bool halo_can_interrupt(const struct halo_vcpu *vcpu)
+{
+	return (vcpu->cpu.rflags & X86_EFLAGS_IF) && !vcpu->cpu.shadow;
+}
+
+/**
+ * halo_wakeable() - does a halted vCPU have something to do
+ * @vcpu: the vCPU
+ *
+ * Return: true if HLT is over or the mailbox must be looked at.
+ */
+bool halo_wakeable(struct halo_vcpu *vcpu)
+{
+	if (halo_lapic_mail(&vcpu->lapic))
+		return true;
+	if (vcpu->mp_state != HALO_MP_HALTED)
+		return vcpu->mp_state == HALO_MP_RUNNABLE;
+	if (vcpu->nmi_pending && !vcpu->cpu.nmi_masked)
+		return true;
+	if (!(vcpu->cpu.rflags & X86_EFLAGS_IF))
+		return false;
+	return halo_lapic_pending(&vcpu->lapic) >= 0 ||
+	       halo_lapic_extint_pending(&vcpu->lapic);
+}
+
+static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	int vector;
+
+	cpu->want_intr_window = false;
+	if (halo_lapic_extint_pending(&vcpu->lapic)) {
+		if (cpu->event.type == EVENT_NONE && halo_can_interrupt(vcpu)) {
+			vcpu->mp_state = HALO_MP_RUNNABLE;
+			return halo_forward(vcpu, HALO_EXIT_INTACK, PEND_INTACK);
+		}
+		cpu->want_intr_window = vcpu->mp_state == HALO_MP_RUNNABLE;
+		return NEXT_RESUME;
+	}
+	vector = halo_lapic_pending(&vcpu->lapic);
+	if (vector < 0)
+		return NEXT_RESUME;
+	if (cpu->event.type == EVENT_NONE && halo_can_interrupt(vcpu)) {
+		halo_lapic_ack(&vcpu->lapic, vector);
+		cpu->event.type = EVENT_INTR;
+		cpu->event.vector = vector;
+		cpu->event.has_error = false;
+		vcpu->mp_state = HALO_MP_RUNNABLE;
+		vcpu->count.injected++;
+		vector = halo_lapic_pending(&vcpu->lapic);
+	}
+	cpu->want_intr_window = vector >= 0;
+	return NEXT_RESUME;
+}
+
+/**
+ * halo_events() - choose what the next entry delivers
+ * @vcpu: the vCPU
+ *
+ * Return: RESUME, or FORWARD when userspace must give the vector (INTACK) or
+ * hear of a shutdown.
+ */
+enum halo_next halo_events(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	unsigned long mail;
+
+	if (unlikely(vcpu->triple))
+		return halo_forward(vcpu, HALO_EXIT_SHUTDOWN, PEND_SHUTDOWN);
+	if (unlikely(halo_lapic_mail(&vcpu->lapic))) {
+		mail = halo_lapic_sync(&vcpu->lapic);
+		if (mail & HALO_LAPIC_NMI)
+			vcpu->nmi_pending = true;
+		if (mail & (HALO_LAPIC_INIT | HALO_LAPIC_SIPI))
+			halo_init_sipi(vcpu, mail);
+	}
+	if (vcpu->mp_state >= HALO_MP_WAIT_SIPI)
+		return NEXT_RESUME;
+	cpu->want_nmi_window = false;
+	if (unlikely(vcpu->nmi_pending)) {
+		if (cpu->event.type == EVENT_NONE && !cpu->nmi_masked && !cpu->shadow) {
+			cpu->event.type = EVENT_NMI;
+			cpu->event.vector = 2;
+			cpu->event.has_error = false;
+			vcpu->nmi_pending = false;
+			vcpu->mp_state = HALO_MP_RUNNABLE;
+		} else {
+			cpu->want_nmi_window = true;
+		}
+	}
+	return halo_interrupts(vcpu);
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Exits to userspace and the replies that come back.
+ *
+ * One SYNC exit is in flight per vCPU.  vcpu->exit is what was said,
+ * vcpu->pending what its answer is for; a reply chooses a value and nothing
+ * else.  Everything is copied out of the shared pages before it is looked at.
+ */
+#include "vcpu.h"
+
+/**
+ * halo_forward_push() - put the prepared exit into the ring
+ * @vcpu: the vCPU
+ *
+ * Return: FORWARD; STOP with -EAGAIN when the ring is full (tried again at the
+ * next RUN) or -EPROTO when it is broken.
+ */
+enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
+{
+	int err = halo_ring_push(&vcpu->rings, &vcpu->exit);
+
+	vcpu->exit_waits = err == -EAGAIN;
+	if (err) {
+		vcpu->error = err;
+		return NEXT_STOP;
+	}
+	vcpu->count.user_exits++;
+	return NEXT_FORWARD;
+}
+
+/**
+ * halo_forward() - hand an exit to userspace
+ * @vcpu: the vCPU; the caller has set vcpu->exit's addr, data, size, flags and
+ *	cookie, or left them zero
+ * @type: HALO_EXIT_*
+ * @kind: what the reply is for
+ *
+ * Return: as halo_forward_push().
+ */
+enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind)
+{
+	struct halo_exit *x = &vcpu->exit;
+	unsigned int n = min_t(unsigned int, vcpu->bytes_len, sizeof(x->insn));
+	enum halo_next next;
+
+	x->type = type;
+	x->flags |= HALO_EXIT_F_SYNC;
+	x->vcpu = vcpu->id;
+	x->rip = vcpu->cpu.rip;
+	memset(x->insn, 0, sizeof(x->insn));
+	memcpy(x->insn, vcpu->bytes, n);
+	vcpu->pending.kind = kind;
+	next = halo_forward_push(vcpu);
+	if (!vcpu->exit_waits)
+		memset(x, 0, sizeof(*x));
+	return next;
+}
+
+/**
+ * halo_fail() - this vCPU can't go on
+ * @vcpu: the vCPU
+ * @what: HALO_FAIL_*
+ * @code: what the hardware said
+ *
+ * Return: as halo_forward().
+ */
+enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code)
+{
+	vcpu->exit.data = what;
+	vcpu->exit.addr = code;
+	return halo_forward(vcpu, HALO_EXIT_FAIL, PEND_DEAD);
+}
+
+/**
+ * halo_forward_eoi() - tell userspace's IOAPIC of an EOI, if it must hear
+ * @vcpu: the vCPU
+ * @eoi: what the LAPIC model returned
+ *
+ * Return: RESUME if there is nothing to tell.
+ */
+enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi)
+{
+	if (eoi < 0 || !(eoi & HALO_LAPIC_EOI))
+		return NEXT_RESUME;
+	vcpu->exit.data = eoi & 0xff;
+	return halo_forward(vcpu, HALO_EXIT_EOI, PEND_NOTIFY);
+}
+
+static enum halo_next halo_stop(struct halo_vcpu *vcpu, int err)
+{
+	vcpu->error = err;
+	return NEXT_STOP;
+}
+
+static enum halo_next halo_protocol_error(struct halo_vcpu *vcpu)
+{
+	vcpu->rings.broken = true;
+	return halo_stop(vcpu, -EPROTO);
+}
+
+static enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
+{
+	struct halo_event *e = &vcpu->cpu.event;
+	struct halo_cpu *cpu = &vcpu->cpu;
+
+	switch (kind) {
+	case PEND_PIO:
+		return halo_pio_complete(vcpu, data);
+	case PEND_STRING:
+		return halo_string_complete(vcpu);
+	case PEND_MMIO:
+		return halo_mmio_complete(vcpu, data);
+	case PEND_RDMSR:
+		cpu->gpr[GPR_RAX] = (u32)data;
+		cpu->gpr[GPR_RDX] = data >> 32;
+		halo_skip(vcpu, vcpu->pending.insn_len);
+		return NEXT_RESUME;
+	case PEND_HYPERCALL:
+		cpu->gpr[GPR_RAX] = data;
+		halo_skip(vcpu, vcpu->pending.insn_len);
+		return NEXT_RESUME;
+	case PEND_WRMSR:
+		halo_skip(vcpu, vcpu->pending.insn_len);
+		return NEXT_RESUME;
+	case PEND_INTACK:
+		if (data > 255)
+			return halo_protocol_error(vcpu);
+		/* A state that was committed meanwhile may hold an event. */
+		if (e->type != EVENT_NONE)
+			return NEXT_RESUME;
+		e->type = EVENT_INTR;
+		e->vector = data;
+		e->has_error = false;
+		vcpu->count.injected++;
+		return NEXT_RESUME;
+	case PEND_SHUTDOWN:
+		halo_vcpu_reset(vcpu, false);
+		return NEXT_RESUME;
+	default:
+		return NEXT_RESUME;
+	}
+}
+
+static enum halo_next halo_reply_inject(struct halo_vcpu *vcpu, u8 kind,
+					const struct halo_reply *r)
+{
+	if (r->vector > 31 || r->vector == 2 || r->has_error > 1)
+		return halo_protocol_error(vcpu);
+	if (kind == PEND_INTACK || kind == PEND_NOTIFY || kind == PEND_SHUTDOWN)
+		return halo_protocol_error(vcpu);
+	halo_exception(vcpu, r->vector, r->has_error, r->error_code);
+	return NEXT_RESUME;
+}
+
+/**
+ * halo_reply_take() - use the reply to the exit in flight, at the start of RUN
+ * @vcpu: the vCPU
+ *
+ * Return: RESUME when the guest may go on; FORWARD when the instruction needs
+ * another exit; STOP with -EAGAIN when the reply is missing, -EPROTO when it
+ * does not fit, -ESHUTDOWN when it ends the vCPU.
+ */
+enum halo_next halo_reply_take(struct halo_vcpu *vcpu)
+{
+	u8 kind = vcpu->pending.kind;
+	struct halo_reply r;
+	int got;
+
+	if (vcpu->exit_waits) {
+		enum halo_next next = halo_forward_push(vcpu);
+
+		if (!vcpu->exit_waits)
+			memset(&vcpu->exit, 0, sizeof(vcpu->exit));
+		return next;
+	}
+	if (kind == PEND_NONE)
+		return NEXT_RESUME;
+	got = halo_ring_pop_reply(&vcpu->rings, &r);
+	if (got < 0)
+		return halo_stop(vcpu, got);
+	if (!got)
+		return halo_stop(vcpu, -EAGAIN);
+
+	vcpu->pending.kind = PEND_NONE;
+	if (kind == PEND_DEAD || r.action == HALO_ACTION_SHUTDOWN) {
+		vcpu->stopped = true;
+		return halo_stop(vcpu, -ESHUTDOWN);
+	}
+	switch (r.action) {
+	case HALO_ACTION_DONE:
+		return halo_reply_done(vcpu, kind, r.data);
+	case HALO_ACTION_RETRY:
+		return NEXT_RESUME;
+	case HALO_ACTION_INJECT:
+		return halo_reply_inject(vcpu, kind, &r);
+	default:
+		return halo_protocol_error(vcpu);
+	}
+}

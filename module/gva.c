@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Guest-virtual addresses: the instruction at RIP, and operands in memory.
+ *
+ * For the owner of the vCPU, in the context of the VM's address space; may
+ * sleep.  A fault that the guest has earned is queued here, and the caller gets
+ * -EFAULT and lets the guest have it.
+ */
+#include <asm/processor-flags.h>
+#include "vcpu.h"
+#include "walk.h"
+
+static int halo_walk_read(void *opaque, u64 gpa, void *out, unsigned int bytes)
+{
+	struct halo_vcpu *vcpu = opaque;
+
+	return halo_mem_read(&vcpu->vm->mem, gpa, out, bytes);
+}
+
+/**
+ * halo_mode64() - is the guest in 64-bit mode (not compatibility mode)
+ * @vcpu: the vCPU
+ */
+bool halo_mode64(struct halo_vcpu *vcpu)
+{
+	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
+
+	return (a->efer & EFER_LMA) && (a->seg[SEG_CS].attrib & SEG_ATTR_L);
+}
+
+/**
+ * halo_cpl() - the guest's privilege level
+ * @vcpu: the vCPU
+ */
+unsigned int halo_cpl(struct halo_vcpu *vcpu)
+{
+	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_SEGS);
+
+	return (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
+}
+
+/**
+ * halo_code_mode() - how the bytes at RIP are to be read
+ * @vcpu: the vCPU
+ */
+enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu)
+{
+	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
+
+	if (halo_mode64(vcpu))
+		return halo_be->id == HALO_BACKEND_VMX ? HALO_INSN_MODE_64_INTEL :
+							 HALO_INSN_MODE_64;
+	if (!(a->cr0 & X86_CR0_PE) || (vcpu->cpu.rflags & X86_EFLAGS_VM))
+		return HALO_INSN_MODE_16;
+	return a->seg[SEG_CS].attrib & SEG_ATTR_DB ? HALO_INSN_MODE_32 : HALO_INSN_MODE_16;
+}
+
+static int halo_gva_walk(struct halo_vcpu *vcpu, u64 gva, unsigned int access,
+			 struct halo_walk_result *res)
+{
+	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS);
+	const struct halo_walk_ctx ctx = {
+		.cr0 = a->cr0,
+		.cr3 = a->cr3,
+		.cr4 = a->cr4,
+		.efer = a->efer,
+		.rflags = vcpu->cpu.rflags,
+		.maxphyaddr = vcpu->caps.maxphyaddr,
+		.gbpages = vcpu->caps.has & HALO_HAS_GBPAGES,
+		.read = halo_walk_read,
+		.opaque = vcpu,
+	};
+
+	if (halo_cpl(vcpu) == 3)
+		access |= HALO_WALK_USER;
+	return halo_walk(&ctx, gva, access, res);
+}
+
+/**
+ * halo_gva_to_gpa() - translate with the guest's rights
+ * @vcpu: the vCPU
+ * @gva: linear address
+ * @access: HALO_WALK_*
+ * @gpa: where it leads
+ *
+ * Return: 0, or -EFAULT with the #PF queued.
+ */
+int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *gpa)
+{
+	struct halo_walk_result res;
+
+	if (halo_gva_walk(vcpu, gva, access, &res)) {
+		halo_page_fault(vcpu, gva, res.error_code);
+		return -EFAULT;
+	}
+	*gpa = res.gpa;
+	return 0;
+}
+
+/**
+ * halo_gva_copy() - copy between guest memory and a buffer
+ * @vcpu: the vCPU
+ * @gva: linear address
+ * @buf: the buffer
+ * @len: bytes, may cross pages
+ * @write: into guest memory
+ *
+ * All pages are translated before a byte is moved.
+ *
+ * Return: 0; -EFAULT with the #PF queued; -ENXIO if there is no memory behind.
+ */
+int halo_gva_copy(struct halo_vcpu *vcpu, u64 gva, void *buf, unsigned int len, bool write)
+{
+	unsigned int access = write ? HALO_WALK_WRITE : HALO_WALK_READ;
+	unsigned int first = min_t(unsigned int, len, PAGE_SIZE - (gva & ~PAGE_MASK));
+	struct halo_mem *mem = &vcpu->vm->mem;
+	u64 gpa[2] = {};
+	int err;
+
+	/* At most one page's worth is ever asked for: two translations do. */
+	err = halo_gva_to_gpa(vcpu, gva, access, &gpa[0]);
+	if (!err && first < len)
+		err = halo_gva_to_gpa(vcpu, gva + first, access, &gpa[1]);
+	if (err)
+		return err;
+	if (write) {
+		err = halo_mem_write(mem, gpa[0], buf, first);
+		if (!err && first < len)
+			err = halo_mem_write(mem, gpa[1], buf + first, len - first);
+	} else {
+		err = halo_mem_read(mem, gpa[0], buf, first);
+		if (!err && first < len)
+			err = halo_mem_read(mem, gpa[1], buf + first, len - first);
+	}
+	return err ? -ENXIO : 0;
+}
+
+/**
+ * halo_seg_linear() - linear address of an operand, with the segment's checks
+ * @vcpu: the vCPU
+ * @seg: SEG_*
+ * @offset: effective address
+ * @size: bytes of the access
+ * @write: the access writes
+ * @linear: where to
+ *
+ * Return: 0, or -EFAULT with #GP(0) or #SS(0) queued.
+ */
+int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsigned int size,
+		    bool write, u64 *linear)
+{
+	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
+	const struct halo_seg *s = &a->seg[seg];
+	u64 last = offset + size - 1;
+	unsigned int type = s->attrib & 0xf;
+
+	if (halo_mode64(vcpu)) {
+		*linear = offset + (seg == SEG_FS || seg == SEG_GS ? s->base : 0);
+		if (!halo_canonical(*linear, a->cr4 & X86_CR4_LA57 ? 57 : 48))
+			goto fault;
+		return 0;
+	}
+	*linear = (u32)(s->base + offset);
+	if (s->attrib & SEG_ATTR_UNUSABLE)
+		goto fault;
+	/* Real mode has data segments whose type says so, too. */
+	if ((a->cr0 & X86_CR0_PE) && !(vcpu->cpu.rflags & X86_EFLAGS_VM)) {
+		if (write ? (type & 0xa) != 0x2 : (type & 0xa) == 0x8)
+			goto fault;
+	}
+	if ((type & 0xc) == 0x4) {
+		u64 top = s->attrib & SEG_ATTR_DB ? 0xffffffffull : 0xffff;
+
+		if (offset <= s->limit || last > top || last < offset)
+			goto fault;
+	} else if (last > s->limit || last < offset) {
+		goto fault;
+	}
+	return 0;
+fault:
+	halo_exception(vcpu, seg == SEG_SS ? 12 : 13, true, 0);
+	return -EFAULT;
+}
+
+/**
+ * halo_fetch() - the instruction bytes at RIP into vcpu->bytes
+ * @vcpu: the vCPU
+ *
+ * The guest has just fetched them itself, so accessed bits are set and rights
+ * were checked; a walk that fails now lost a race with another vCPU.
+ *
+ * Return: number of bytes, at least 1; -EFAULT with the #PF queued.
+ */
+int halo_fetch(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	struct halo_walk_result res;
+	struct halo_mem *mem = &vcpu->vm->mem;
+	unsigned int want = HALO_INSN_MAX, first;
+	u64 rip = vcpu->cpu.rip;
+
+	if (vcpu->bytes_len)
+		return vcpu->bytes_len;
+	vcpu->count.decoded++;
+	if (x->insn_avail) {
+		memcpy(vcpu->bytes, x->insn, x->insn_avail);
+		return vcpu->bytes_len = x->insn_avail;
+	}
+	if (!halo_mode64(vcpu))
+		rip = (u32)(rip + halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_CS].base);
+
+	if (halo_gva_walk(vcpu, rip, HALO_WALK_FETCH, &res)) {
+		halo_page_fault(vcpu, rip, res.error_code);
+		return -EFAULT;
+	}
+	first = min_t(unsigned int, want, PAGE_SIZE - (rip & ~PAGE_MASK));
+	if (halo_mem_read(mem, res.gpa, vcpu->bytes, first)) {
+		/* Code in a device or nowhere: nothing to decode. */
+		halo_gp(vcpu);
+		return -EFAULT;
+	}
+	vcpu->bytes_len = first;
+	if (first < want && !halo_gva_walk(vcpu, rip + first, HALO_WALK_FETCH, &res) &&
+	    !halo_mem_read(mem, res.gpa, vcpu->bytes + first, want - first))
+		vcpu->bytes_len = want;
+	return vcpu->bytes_len;
+}
+
+/**
+ * halo_decode() - decode the instruction at RIP
+ * @vcpu: the vCPU
+ * @insn: the result
+ *
+ * Return: its length; -EFAULT with an exception queued; -EINVAL if there is no
+ * such instruction.
+ */
+int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn)
+{
+	int n = halo_fetch(vcpu);
+
+	if (n < 0)
+		return n;
+	n = halo_insn_decode(insn, vcpu->bytes, n, halo_code_mode(vcpu));
+	return n > 0 ? n : -EINVAL;
+}
+
+/**
+ * halo_insn_length() - length of the intercepted instruction
+ * @vcpu: the vCPU
+ * @kind: what it must be
+ *
+ * Return: the length; -EFAULT with an exception queued; -EAGAIN if another
+ * instruction stands there by now: run the guest again.
+ */
+int halo_insn_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind)
+{
+	struct halo_insn insn;
+	int n;
+
+	if (vcpu->cpu.exit.insn_len)
+		return vcpu->cpu.exit.insn_len;
+	n = halo_fetch(vcpu);
+	if (n < 0)
+		return n;
+	n = halo_insn_plain_len(vcpu->bytes, n, kind);
+	if (likely(n))
+		return n;
+	n = halo_decode(vcpu, &insn);
+	if (n == -EFAULT)
+		return n;
+	return n > 0 && insn.kind == kind ? n : -EAGAIN;
+}

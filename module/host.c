@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The host kernel's hooks: the claim on the hardware, CPU hotplug, suspend,
+ * reboot, kicks.
+ *
+ * Exclusion: KVM's hotplug slot can be held by one user only.  Holding it while
+ * VMs exist keeps KVM from switching the hardware on beside us, without a race
+ * and without looking at anybody's symbols; whoever comes second gets -EBUSY.
+ * The slot also brings us the hotplug callbacks.
+ *
+ * Locks: claim and release are serialized by halo_hw_lock in dev.c.
+ */
+#include "halo_config.h"
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/module.h>
+#include <linux/reboot.h>
+#include <linux/smp.h>
+#include <linux/syscore_ops.h>
+#ifdef HALO_HAVE_TRACE_IPI
+#include <trace/events/ipi.h>
+#endif
+#include <asm/smp.h>
+#include "backend.h"
+#include "host.h"
+
+#ifdef HALO_HAVE_CPUHP_KVM_ONLINE
+#define HALO_CPUHP_SLOT	CPUHP_AP_KVM_ONLINE
+#else
+#define HALO_CPUHP_SLOT	CPUHP_AP_KVM_STARTING
+#endif
+
+u64 halo_host_xcr0;
+
+static const struct halo_backend *host_be;
+static DEFINE_PER_CPU(u64, host_tsc_aux);
+static atomic_t host_hw_errors;
+
+/**
+ * halo_host_init() - read once what never changes
+ *
+ * Return: 0.
+ */
+int halo_host_init(void)
+{
+	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
+		halo_host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	else
+		halo_host_xcr0 = XFEATURE_MASK_FPSSE;
+	return 0;
+}
+
+static bool host_has_tsc_aux(void)
+{
+	return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
+}
+
+/**
+ * halo_host_tsc_aux_load() - a guest's TSC_AUX into this CPU
+ * @value: its value; preemption is off
+ */
+void halo_host_tsc_aux_load(u32 value)
+{
+	if (host_has_tsc_aux() && value != *this_cpu_ptr(&host_tsc_aux))
+		wrmsrl(MSR_TSC_AUX, value);
+}
+
+/**
+ * halo_host_tsc_aux_put() - the host's TSC_AUX again
+ */
+void halo_host_tsc_aux_put(void)
+{
+	if (host_has_tsc_aux())
+		wrmsrl(MSR_TSC_AUX, *this_cpu_ptr(&host_tsc_aux));
+}
+
+static void host_hw_on(void *unused)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (host_has_tsc_aux())
+		rdmsrl(MSR_TSC_AUX, *this_cpu_ptr(&host_tsc_aux));
+	if (host_be->hw_on())
+		atomic_inc(&host_hw_errors);
+	local_irq_restore(flags);
+}
+
+static void host_hw_off(void *unused)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	host_be->hw_off();
+	local_irq_restore(flags);
+}
+
+/* A CPU that comes up while somebody else holds it is not used: RUN fails there. */
+static int host_cpu_up(unsigned int cpu)
+{
+	host_hw_on(NULL);
+	return 0;
+}
+
+static int host_cpu_down(unsigned int cpu)
+{
+	host_hw_off(NULL);
+	return 0;
+}
+
+#ifdef HALO_HAVE_REGISTER_SYSCORE
+static int host_suspend(void *unused)
+{
+	host_hw_off(NULL);
+	return 0;
+}
+
+static void host_resume(void *unused)
+{
+	host_hw_on(NULL);
+}
+
+static const struct syscore_ops host_syscore_ops = {
+	.suspend = host_suspend,
+	.resume = host_resume,
+};
+
+static struct syscore host_syscore = { .ops = &host_syscore_ops };
+
+#define host_pm_register()	register_syscore(&host_syscore)
+#define host_pm_unregister()	unregister_syscore(&host_syscore)
+#else
+static int host_suspend(void)
+{
+	host_hw_off(NULL);
+	return 0;
+}
+
+static void host_resume(void)
+{
+	host_hw_on(NULL);
+}
+
+static struct syscore_ops host_syscore = {
+	.suspend = host_suspend,
+	.resume = host_resume,
+};
+
+#define host_pm_register()	register_syscore_ops(&host_syscore)
+#define host_pm_unregister()	unregister_syscore_ops(&host_syscore)
+#endif
+
+static int host_reboot(struct notifier_block *nb, unsigned long action, void *data)
+{
+	on_each_cpu(host_hw_off, NULL, 1);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block host_reboot_nb = { .notifier_call = host_reboot };
+
+/**
+ * halo_host_hw_claim() - switch the hardware on, on every CPU
+ * @be: the backend
+ *
+ * Return: 0, -EBUSY if another hypervisor holds it (see halo_host_rival()).
+ */
+int halo_host_hw_claim(const struct halo_backend *be)
+{
+	int err;
+
+	host_be = be;
+	atomic_set(&host_hw_errors, 0);
+	cpus_read_lock();
+	err = __cpuhp_setup_state_cpuslocked(HALO_CPUHP_SLOT, "halo", false, host_cpu_up,
+					     host_cpu_down, false);
+	if (err)
+		goto unlock;
+	on_each_cpu(host_hw_on, NULL, 1);
+	if (atomic_read(&host_hw_errors)) {
+		on_each_cpu(host_hw_off, NULL, 1);
+		__cpuhp_remove_state_cpuslocked(HALO_CPUHP_SLOT, false);
+		err = -EBUSY;
+	}
+unlock:
+	cpus_read_unlock();
+	if (err)
+		return err;
+	host_pm_register();
+	register_reboot_notifier(&host_reboot_nb);
+	return 0;
+}
+
+/**
+ * halo_host_hw_release() - switch the hardware off, on every CPU
+ */
+void halo_host_hw_release(void)
+{
+	unregister_reboot_notifier(&host_reboot_nb);
+	host_pm_unregister();
+	cpus_read_lock();
+	on_each_cpu(host_hw_off, NULL, 1);
+	__cpuhp_remove_state_cpuslocked(HALO_CPUHP_SLOT, false);
+	cpus_read_unlock();
+}
+
+/**
+ * halo_host_busy() - does somebody else hold the hardware right now
+ *
+ * Only a look, for messages: the answer may be old when it arrives.
+ *
+ * Return: true if a claim would give -EBUSY.
+ */
+bool halo_host_busy(void)
+{
+	if (__cpuhp_setup_state(HALO_CPUHP_SLOT, "halo", false, NULL, NULL, false))
+		return true;
+	__cpuhp_remove_state(HALO_CPUHP_SLOT, false);
+	return false;
+}
+
+/**
+ * halo_host_rival() - who holds the hardware, for the message
+ *
+ * Return: a name to be used as in "modprobe -r NAME".
+ */
+const char *halo_host_rival(void)
+{
+	void *kvm = __symbol_get("kvm_init");
+
+	if (!kvm)
+		return NULL;
+	__symbol_put("kvm_init");
+	return boot_cpu_data.x86_vendor == X86_VENDOR_INTEL ? "kvm_intel" : "kvm_amd";
+}
+
+/**
+ * halo_host_kick_cpu() - make a CPU leave the guest
+ * @cpu: its number
+ */
+void halo_host_kick_cpu(int cpu)
+{
+	smp_send_reschedule(cpu);
+}

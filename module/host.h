@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The host kernel, as Halo sees it: every symbol that differs between kernels
+ * and every host-wide hook is behind this header.  HALO_HAVE_* come from
+ * scripts/configure.sh, which compiles a probe for each; nothing here or
+ * elsewhere compares kernel versions.
+ */
+#ifndef HALO_HOST_H
+#define HALO_HOST_H
+
+#include <linux/types.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xcr.h>
+#include <asm/nospec-branch.h>
+#include <asm/processor.h>
+#include "halo_config.h"
+
+struct halo_backend;
+
+/* XCR0 as the host kernel runs with it; the same on all CPUs. */
+extern u64 halo_host_xcr0;
+
+int halo_host_init(void);
+
+/* The hardware: claimed for the first VM, released after the last. */
+int halo_host_hw_claim(const struct halo_backend *be);
+void halo_host_hw_release(void);
+bool halo_host_busy(void);
+const char *halo_host_rival(void);
+
+void halo_host_kick_cpu(int cpu);
+
+static inline void halo_host_vma_set(struct vm_area_struct *vma, unsigned long flags)
+{
+#ifdef HALO_HAVE_VM_FLAGS_SET
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
+static inline void halo_host_vma_clear(struct vm_area_struct *vma, unsigned long flags)
+{
+#ifdef HALO_HAVE_VM_FLAGS_SET
+	vm_flags_clear(vma, flags);
+#else
+	vma->vm_flags &= ~flags;
+#endif
+}
+
+/**
+ * halo_host_fpu_get() - a guest's FPU state in the standard form
+ * @fpu: the state, not loaded
+ * @buf: where to
+ * @bytes: room there, at least fpu->uabi_size
+ */
+static inline void halo_host_fpu_get(struct fpu_guest *fpu, void *buf, unsigned int bytes)
+{
+	fpu_copy_guest_fpstate_to_uabi(fpu, buf, bytes, fpu->fpstate->user_xfeatures, 0);
+}
+
+/**
+ * halo_host_xcr0_load() - guest XCR0 into the CPU, around the guest only
+ * @cr4: the guest's CR4
+ * @xcr0: the guest's XCR0, checked when it was set
+ */
+static __always_inline void halo_host_xcr0_load(u64 cr4, u64 xcr0)
+{
+	if ((cr4 & X86_CR4_OSXSAVE) && xcr0 != halo_host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
+}
+
+/**
+ * halo_host_xcr0_put() - the host's XCR0 again
+ * @cr4: the guest's CR4 that halo_host_xcr0_load() was given
+ * @xcr0: the guest's XCR0
+ */
+static __always_inline void halo_host_xcr0_put(u64 cr4, u64 xcr0)
+{
+	if ((cr4 & X86_CR4_OSXSAVE) && xcr0 != halo_host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, halo_host_xcr0);
+}
+
+/* TSC_AUX is read by user code only (RDTSCP, RDPID): switched per load, not per exit. */
+void halo_host_tsc_aux_load(u32 value);
+void halo_host_tsc_aux_put(void);
+
+/**
+ * halo_host_guest_ran() - what the host owes itself after a stay in the guest
+ *
+ * The tool that answers the guest's exits is the confused deputy of VMSCAPE:
+ * the kernel flushes branch predictors on the way to it if told so here.
+ */
+static __always_inline void halo_host_guest_ran(void)
+{
+#ifdef HALO_HAVE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
+
+#endif /* HALO_HOST_H */

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Second-stage faults: guest memory that is not mapped yet, or a device.
+ *
+ * A device access is an instruction that could not be carried out.  It is
+ * fetched, decoded and executed here as far as it touches the device; each
+ * access goes to the LAPIC, to a zone, or to userspace, and the instruction
+ * goes on when the answer is there.  What the decoder does not know is
+ * forwarded with its bytes, or #UD at CPL 3.
+ */
+#include <asm/processor-flags.h>
+#include "vcpu.h"
+#include "walk.h"
+
+static u64 halo_op_gpr_read(void *ctx, unsigned int reg)
+{
+	struct halo_vcpu *vcpu = ctx;
+
+	return reg == HALO_INSN_RIP ? vcpu->cpu.rip : vcpu->cpu.gpr[reg & 15];
+}
+
+static void halo_op_gpr_write(void *ctx, unsigned int reg, u64 val)
+{
+	struct halo_vcpu *vcpu = ctx;
+
+	vcpu->cpu.gpr[reg & 15] = val;
+}
+
+static u64 halo_op_rflags_read(void *ctx)
+{
+	struct halo_vcpu *vcpu = ctx;
+
+	return vcpu->cpu.rflags;
+}
+
+static void halo_op_rflags_write(void *ctx, u64 rflags)
+{
+	struct halo_vcpu *vcpu = ctx;
+
+	vcpu->cpu.rflags = rflags;
+}
+
+static u64 halo_op_seg_base(void *ctx, unsigned int seg)
+{
+	struct halo_vcpu *vcpu = ctx;
+
+	return halo_arch_get(vcpu, ARCH_SEGS)->seg[seg & 7].base;
+}
+
+static unsigned int halo_op_stack_size(void *ctx)
+{
+	struct halo_vcpu *vcpu = ctx;
+
+	if (halo_mode64(vcpu))
+		return 8;
+	return halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_SS].attrib & SEG_ATTR_DB ? 4 : 2;
+}
+
+/* Is the operand in memory? Leaves the GPA of its first byte in the record. */
+static int halo_op_place(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, u64 *linear)
+{
+	bool write = mem->write || mem->rmw;
+	u64 gpa;
+	int err;
+
+	err = halo_seg_linear(vcpu, mem->seg & 7, mem->offset, mem->size, write, linear);
+	if (!err)
+		err = halo_gva_to_gpa(vcpu, *linear, write ? HALO_WALK_WRITE : HALO_WALK_READ, &gpa);
+	if (err)
+		return err;
+	vcpu->pending.gpa = gpa;
+	return halo_mem_hva(&vcpu->vm->mem, gpa, write) ? 0 : HALO_INSN_DEVICE;
+}
+
+static int halo_op_mem(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, u64 *val,
+		       bool write)
+{
+	int idx = halo_mem_enter(&vcpu->vm->mem);
+	u64 linear;
+	int err;
+
+	err = halo_op_place(vcpu, mem, &linear);
+	halo_mem_leave(&vcpu->vm->mem, idx);
+	if (err)
+		return err;
+	err = halo_gva_copy(vcpu, linear, val, mem->size, write);
+	/* The memslot went away in between, or the operand ends in a device. */
+	return err == -ENXIO ? HALO_INSN_DEVICE : err;
+}
+
+static int halo_op_mem_read(void *ctx, const struct halo_insn_mem *mem, u64 *val)
+{
+	*val = 0;
+	return halo_op_mem(ctx, mem, val, false);
+}
+
+static int halo_op_mem_write(void *ctx, const struct halo_insn_mem *mem, u64 val)
+{
+	return halo_op_mem(ctx, mem, &val, true);
+}
+
+static const struct halo_insn_ops halo_mmio_ops = {
+	.gpr_read = halo_op_gpr_read,
+	.gpr_write = halo_op_gpr_write,
+	.rflags_read = halo_op_rflags_read,
+	.rflags_write = halo_op_rflags_write,
+	.seg_base = halo_op_seg_base,
+	.stack_size = halo_op_stack_size,
+	.mem_read = halo_op_mem_read,
+	.mem_write = halo_op_mem_write,
+};
+
+/* Userspace may know better; a guest's user program may not end its VM. */
+static enum halo_next halo_mmio_unknown(struct halo_vcpu *vcpu, int len)
+{
+	if (halo_cpl(vcpu) == 3) {
+		halo_ud(vcpu);
+		return NEXT_RESUME;
+	}
+	vcpu->exit.addr = vcpu->cpu.exit.reason == HW_MEMORY ? vcpu->cpu.exit.mem.gpa : ~0ull;
+	vcpu->exit.insn_len = len > 0 ? len : 0;
+	return halo_forward(vcpu, HALO_EXIT_INSN, PEND_INSN);
+}
+
+/*
+ * One device access. True: it is answered, *value holds a read's result, and
+ * *eoi what the LAPIC wants userspace to know. False: userspace must.
+ */
+static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, u64 *value, int *eoi)
+{
+	const struct halo_insn_mem *mem = &vcpu->pending.mmio.mem;
+	const struct halo_zone_desc *zone;
+	bool fixed = false;
+	u64 cookie = 0;
+
+	*eoi = 0;
+	if (halo_lapic_covers(&vcpu->lapic, gpa)) {
+		if (mem->write)
+			*eoi = halo_lapic_mmio_write(&vcpu->lapic, gpa & 0xfff, mem->size, *value);
+		else
+			*value = halo_lapic_mmio_read(&vcpu->lapic, gpa & 0xfff, mem->size);
+		return true;
+	}
+	rcu_read_lock();
+	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_MMIO, gpa, mem->size);
+	if (zone) {
+		cookie = zone->cookie;
+		fixed = zone->mode == HALO_ZONE_CONST;
+		if (fixed && !mem->write)
+			*value = zone->match;
+	}
+	rcu_read_unlock();
+	if (fixed)
+		return true;
+	vcpu->exit.addr = gpa;
+	vcpu->exit.size = mem->size;
+	vcpu->exit.insn_len = vcpu->pending.insn.len;
+	vcpu->exit.cookie = cookie;
+	if (mem->write) {
+		vcpu->exit.flags = HALO_EXIT_F_WRITE;
+		vcpu->exit.data = *value;
+	}
+	return false;
+}
+
+/* Carry the instruction on until it is done or userspace is needed. */
+static enum halo_next halo_mmio_steps(struct halo_vcpu *vcpu, int next)
+{
+	struct halo_pending *p = &vcpu->pending;
+	int eoi = 0, last = 0;
+	u64 value;
+
+	while (next == HALO_INSN_ACCESS) {
+		value = p->mmio.value;
+		if (!halo_mmio_access(vcpu, p->gpa, &value, &eoi))
+			return halo_forward(vcpu, HALO_EXIT_MMIO, PEND_MMIO);
+		if (eoi > 0)
+			last = eoi;
+		next = halo_insn_mmio_finish(&p->mmio, &p->insn, &halo_mmio_ops, vcpu, value);
+	}
+	if (next == HALO_INSN_DONE)
+		halo_skip(vcpu, p->insn.len);
+	else if (next == -EOPNOTSUPP)
+		return halo_mmio_unknown(vcpu, p->insn.len);
+	/* AGAIN: one element of a string is done. -EFAULT: the guest gets its fault. */
+	return halo_forward_eoi(vcpu, last);
+}
+
+/**
+ * halo_mmio_complete() - userspace has answered a device access
+ * @vcpu: the vCPU
+ * @data: a read's value
+ *
+ * Return: RESUME, or FORWARD when the instruction makes another access.
+ */
+enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data)
+{
+	struct halo_pending *p = &vcpu->pending;
+
+	if (p->mmio.mem.size < 8)
+		data &= (1ull << (p->mmio.mem.size * 8)) - 1;
+	return halo_mmio_steps(vcpu, halo_insn_mmio_finish(&p->mmio, &p->insn, &halo_mmio_ops,
+							   vcpu, data));
+}
+
+static enum halo_next halo_mmio(struct halo_vcpu *vcpu)
+{
+	struct halo_pending *p = &vcpu->pending;
+	int len;
+
+	vcpu->count.mmio++;
+	len = halo_decode(vcpu, &p->insn);
+	if (len == -EFAULT)
+		return NEXT_RESUME;
+	if (len < 0)
+		return halo_mmio_unknown(vcpu, 0);
+	return halo_mmio_steps(vcpu, halo_insn_mmio_begin(&p->mmio, &p->insn, &halo_mmio_ops,
+							  vcpu));
+}
+
+/**
+ * halo_exit_memory() - a second-stage fault
+ * @vcpu: the vCPU
+ *
+ * Return: RESUME when the page is mapped; else as the device access goes.
+ */
+enum halo_next halo_exit_memory(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	unsigned int access = HALO_ACCESS_READ;
+	int ret;
+
+	if (x->mem.write)
+		access = HALO_ACCESS_WRITE;
+	else if (x->mem.exec)
+		access = HALO_ACCESS_EXEC;
+	ret = halo_mem_fault(&vcpu->vm->mem, x->mem.gpa, access);
+	switch (ret) {
+	case HALO_FAULT_MAPPED:
+		vcpu->count.faults++;
+		return NEXT_RESUME;
+	case HALO_FAULT_MMIO:
+	case HALO_FAULT_READONLY:
+		break;
+	case -EINTR:
+	case -ERESTARTSYS:
+		vcpu->error = -EINTR;
+		return NEXT_STOP;
+	default:
+		vcpu->exit.addr = x->mem.gpa;
+		vcpu->exit.data = -ret;
+		return halo_forward(vcpu, HALO_EXIT_MEMORY, PEND_MEMORY);
+	}
+	/*
+	 * Page tables, descriptor tables or code in a device: no instruction
+	 * of the guest's did it, so there is none to carry out.
+	 */
+	if (x->mem.walk || x->mem.exec || vcpu->cpu.event.type != EVENT_NONE) {
+		vcpu->exit.addr = x->mem.gpa;
+		vcpu->exit.data = EFAULT;
+		return halo_forward(vcpu, HALO_EXIT_MEMORY, PEND_MEMORY);
+	}
+	return halo_mmio(vcpu);
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * RUN: the only loop.
+ *
+ * Take the reply to the last exit, load what the user committed, then: wait
+ * while the guest is halted, deliver events, enter, decide.  The loop leaves
+ * with an exit for userspace, or with an errno when the thread has something
+ * else to do.  Entered and left under vcpu->lock.
+ *
+ * The way in (halo_enter) is a handshake with everybody who posts something to
+ * this vCPU: the poster writes its message and then reads vcpu->mode; we write
+ * mode and then read the messages; so one of the two sees the other.
+ */
+#include <linux/entry-kvm.h>
+#include <linux/kvm_host.h>
+#include <linux/preempt.h>
+#include <linux/sched/signal.h>
+#include "vcpu.h"
+
+/* Bind to this CPU; preemption off. */
+static void halo_load_here(struct halo_vcpu *vcpu, int cpu)
+{
+	WRITE_ONCE(vcpu->pcpu, cpu);
+	halo_be->load(&vcpu->cpu, cpu);
+	if (vcpu->caps.has & (HALO_HAS_RDTSCP | HALO_HAS_RDPID))
+		halo_host_tsc_aux_load(vcpu->msr.tsc_aux);
+	vcpu->loaded = true;
+}
+
+static void halo_put_here(struct halo_vcpu *vcpu)
+{
+	vcpu->loaded = false;
+	if (vcpu->caps.has & (HALO_HAS_RDTSCP | HALO_HAS_RDPID))
+		halo_host_tsc_aux_put();
+	halo_be->put(&vcpu->cpu);
+}
+
+static void halo_sched_in(struct preempt_notifier *pn, int cpu)
+{
+	halo_load_here(container_of(pn, struct halo_vcpu, pn), cpu);
+}
+
+static void halo_sched_out(struct preempt_notifier *pn, struct task_struct *next)
+{
+	halo_put_here(container_of(pn, struct halo_vcpu, pn));
+}
+
+static struct preempt_ops halo_preempt_ops = {
+	.sched_in = halo_sched_in,
+	.sched_out = halo_sched_out,
+};
+
+/**
+ * halo_vcpu_load() - begin a RUN: FPU and CPU state are the guest's to switch
+ * @vcpu: the vCPU, locked
+ */
+void halo_vcpu_load(struct halo_vcpu *vcpu)
+{
+	int cpu;
+
+	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
+	cpu = get_cpu();
+	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
+	preempt_notifier_register(&vcpu->pn);
+	halo_load_here(vcpu, cpu);
+	put_cpu();
+}
+
+/**
+ * halo_vcpu_put() - end a RUN
+ * @vcpu: the vCPU, locked
+ */
+void halo_vcpu_put(struct halo_vcpu *vcpu)
+{
+	preempt_disable();
+	halo_put_here(vcpu);
+	preempt_notifier_unregister(&vcpu->pn);
+	preempt_enable();
+	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
+}
+
+/* Anything that must be looked at before the guest may run. */
+static bool halo_must_wait(struct halo_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->requests) || halo_lapic_mail(&vcpu->lapic) ||
+	       (read_thread_flags() & XFER_TO_GUEST_MODE_WORK);
+}
+
+/*
+ * One stay in the guest. False: something came up first, and nothing was
+ * done but what can be done again.
+ */
+static bool halo_enter(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	u64 gen;
+
+	if (cpu->arch.dirty) {
+		halo_be->state_set(cpu, cpu->arch.dirty);
+		cpu->arch.dirty = 0;
+	}
+	preempt_disable();
+	local_irq_disable();
+	WRITE_ONCE(vcpu->mode, MODE_IN_GUEST);
+	/* Pairs with the barrier between message and mode in every poster. */
+	smp_mb();
+	if (unlikely(halo_must_wait(vcpu))) {
+		WRITE_ONCE(vcpu->mode, MODE_OUTSIDE);
+		local_irq_enable();
+		preempt_enable();
+		return false;
+	}
+	gen = atomic64_read(&vcpu->vm->tlb_gen);
+	if (unlikely(gen != vcpu->tlb_gen)) {
+		vcpu->tlb_gen = gen;
+		cpu->flush_tlb = true;
+	}
+	cpu->cr8 = halo_lapic_cr8(&vcpu->lapic);
+	fpregs_assert_state_consistent();
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		switch_fpu_return();
+
+	vcpu->count.entries++;
+	guest_timing_enter_irqoff();
+	halo_be->run(cpu);
+	halo_host_guest_ran();
+	/* Release: whoever sees OUTSIDE sees that the guest has stopped. */
+	smp_store_release(&vcpu->mode, MODE_OUTSIDE);
+	vcpu->bytes_len = 0;
+
+	/* The interrupt that brought us out is taken here, on the guest's account. */
+	local_irq_enable();
+	vcpu->count.exits++;
+	local_irq_disable();
+	guest_timing_exit_irqoff();
+	local_irq_enable();
+	preempt_enable();
+	return true;
+}
+
+/* HLT, or an AP without work: sleep until something is posted. */
+static int halo_block(struct halo_vcpu *vcpu)
+{
+	u64 start = ktime_get_ns();
+	int err = 0;
+
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (halo_wakeable(vcpu) || READ_ONCE(vcpu->requests))
+			break;
+		if (signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		schedule();
+	}
+	finish_rcuwait(&vcpu->wait);
+	vcpu->count.halted_ns += ktime_get_ns() - start;
+	return err;
+}
+
+/* What halo_enter() stopped for, if it is ours to handle. */
+static int halo_host_work(struct halo_vcpu *vcpu)
+{
+	if (test_and_clear_bit(REQ_KICK, &vcpu->requests))
+		return -EINTR;
+	/* Task work (rseq, io_uring) is done on the way to userspace. */
+	if (signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME))
+		return -EINTR;
+	cond_resched();
+	return 0;
+}
+
+static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
+{
+	enum halo_next next;
+	int err;
+
+	err = halo_host_work(vcpu);
+	if (err)
+		goto stop;
+	next = halo_events(vcpu);
+	if (next != NEXT_RESUME)
+		return next;
+	if (vcpu->mp_state != HALO_MP_RUNNABLE) {
+		err = halo_block(vcpu);
+		if (err)
+			goto stop;
+		return NEXT_RESUME;
+	}
+	if (!halo_enter(vcpu))
+		return NEXT_RESUME;
+	return halo_exit_dispatch(vcpu);
+stop:
+	vcpu->error = err;
+	return NEXT_STOP;
+}
+
+/**
+ * halo_vcpu_run() - HALO_VCPU_RUN
+ * @vcpu: the vCPU, locked
+ *
+ * Return: 0 when an exit waits for userspace; -EINTR, -EPROTO, -EINVAL,
+ * -EAGAIN, -ESHUTDOWN as the user interface says.
+ */
+int halo_vcpu_run(struct halo_vcpu *vcpu)
+{
+	enum halo_next next;
+	int err;
+
+	if (vcpu->stopped)
+		return -ESHUTDOWN;
+	if (vcpu->rings.broken)
+		return -EPROTO;
+	WRITE_ONCE(vcpu->state->cached, 0);
+	err = halo_state_commit(vcpu);
+	if (err)
+		return err;
+	if (READ_ONCE(vcpu->state->flags) & HALO_RUN_IMMEDIATE_EXIT)
+		return -EINTR;
+
+	halo_vcpu_load(vcpu);
+	next = halo_reply_take(vcpu);
+	while (next == NEXT_RESUME)
+		next = halo_loop_once(vcpu);
+	halo_vcpu_put(vcpu);
+	halo_state_provide(vcpu);
+	return next == NEXT_FORWARD ? 0 : vcpu->error;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The core's own structs: a VM, a vCPU, and what the files of module/ call in
+ * one another.
+ *
+ * Locks, outermost first: vm->lock (configuration, memslots) > vcpu->lock (held
+ * across RUN) > the page tables' rwlock > RCU and interrupts off.  A vCPU lives
+ * as long as its VM: closing its fd stops it, and what others hold of it
+ * (routing, timers, kicks) stays valid.
+ */
+#ifndef HALO_VCPU_H
+#define HALO_VCPU_H
+
+#include <linux/cpumask.h>
+#include <linux/hrtimer.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <linux/refcount.h>
+#include <linux/halo.h>
+#include "backend.h"
+#include "cpuid.h"
+#include "ept.h"
+#include "host.h"
+#include "insn.h"
+#include "lapic.h"
+struct halo_pvclock { int x; };
+#include "ring.h"
+#include "zone.h"
+
+#define HALO_MAX_VCPUS		64
+#define HALO_MAX_MEMSLOTS	512
+#define HALO_MTRR_VAR		8
+
+struct halo_vcpu;
+
+/**
+ * enum halo_next - what follows an exit; an errno is never mixed in
+ * @NEXT_RESUME: enter the guest again
+ * @NEXT_FORWARD: userspace has an exit to answer
+ * @NEXT_STOP: leave RUN with vcpu->error
+ */
+enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
+
+/**
+ * struct halo_vm - a virtual machine
+ * @ref: one for the VM fd, one for each vCPU fd
+ * @lock: configuration
+ * @mm: the address space it belongs to (the reference is @mem's)
+ * @mem: guest memory
+ * @tlb_gen: bumped when second-stage rights go; vCPUs flush when they lag
+ * @zones: immutable table, replaced under @lock
+ * @nr_vcpus: published part of @vcpus and @lapics
+ * @vcpus: in order of creation
+ * @lapics: the same order, for routing
+ * @turn: lowest-priority arbitration
+ * @tsc_offset: guest TSC minus host TSC at creation: it starts at 0
+ * @clock: pairs guest TSC and guest time
+ */
+struct halo_vm {
+	refcount_t ref;
+	struct mutex lock;
+	struct mm_struct *mm;
+	struct halo_mem mem;
+	atomic64_t tlb_gen;
+	struct halo_zone_table __rcu *zones;
+	unsigned int nr_vcpus;
+	struct halo_vcpu *vcpus[HALO_MAX_VCPUS];
+	struct halo_lapic *lapics[HALO_MAX_VCPUS];
+	u32 turn;
+	u64 tsc_offset;
+	struct halo_pvclock clock;
+};
+
+/* What the reply to the SYNC exit in flight will be used for. */
+enum halo_pend_kind {
+	PEND_NONE,
+	PEND_PIO,
+	PEND_STRING,
+	PEND_MMIO,
+	PEND_RDMSR,
+	PEND_WRMSR,
+	PEND_HYPERCALL,
+	PEND_INTACK,
+	PEND_NOTIFY,		/* EOI, HLT: nothing comes back */
+	PEND_INSN,
+	PEND_SHUTDOWN,
+	PEND_MEMORY,
+	PEND_DEAD,		/* FAIL: no reply revives it */
+};
+
+/**
+ * struct halo_pending - the kernel's own record of the exit in flight
+ * @kind: enum halo_pend_kind
+ * @size: bytes of the access
+ * @in: the device gives data
+ * @rep: string with REP
+ * @insn_len: what RIP advances by
+ * @count: string elements in DATA
+ * @gva: string: linear address of the first element
+ * @gpa: MMIO: where the present access goes
+ * @insn: MMIO: the instruction
+ * @mmio: MMIO: how far it is
+ *
+ * A reply chooses nothing but a value: everything else about its use is here.
+ */
+struct halo_pending {
+	u8 kind;
+	u8 size;
+	bool in;
+	bool rep;
+	u8 insn_len;
+	u8 addr_size;
+	u32 count;
+	u64 gva;
+	u64 gpa;
+	struct halo_insn insn;
+	struct halo_insn_mmio mmio;
+};
+
+/**
+ * struct halo_counters - statistics, in the order of struct halo_vcpu_stats
+ */
+struct halo_counters {
+	u64 entries;
+	u64 exits;
+	u64 user_exits;
+	u64 pio;
+	u64 mmio;
+	u64 cpuid;
+	u64 msr;
+	u64 hlt;
+	u64 faults;
+	u64 intr;
+	u64 injected;
+	u64 halted_ns;
+	u64 decoded;
+};
+
+/* Bits of vcpu->requests. */
+#define REQ_KICK	0	/* leave RUN with -EINTR */
+
+#define MODE_OUTSIDE	0
+#define MODE_IN_GUEST	1
+
+/**
+ * struct halo_vcpu - a virtual CPU
+ * @cpu: the backend's view
+ * @vm: its VM
+ * @id: number and APIC ID
+ * @lock: held across RUN
+ * @mode: MODE_*; set with interrupts off
+ * @pcpu: the CPU it is loaded on while in RUN, for kicks
+ * @requests: REQ_*
+ * @tlb_gen: what it has flushed up to
+ * @lapic: local APIC
+ * @timer: its timer
+ * @wait: the thread in HLT
+ * @rings: exit and reply ring
+ * @state: STATE area
+ * @exits: EXITS area
+ * @replies: REPLIES area
+ * @data: DATA area
+ * @exit: the SYNC exit being forwarded
+ * @exit_waits: @exit did not fit into the ring yet
+ * @pending: what its reply is for
+ * @error: errno for NEXT_STOP
+ * @stopped: a reply asked for SHUTDOWN, or the vCPU failed
+ * @triple: a fault in the delivery of a double fault
+ * @mp_state: HALO_MP_*
+ * @nmi_pending: an NMI waits
+ * @cpuid: CPUID table
+ * @caps: what follows from it
+ * @fpu: guest FPU, swapped with the task's
+ * @loaded: between load and put
+ * @pn: scheduling in and out
+ * @bytes: instruction bytes of this exit
+ * @bytes_len: how many, 0 = not fetched
+ * @msr: MSRs that are only numbers
+ * @count: statistics
+ */
+struct halo_vcpu {
+	struct halo_cpu cpu;
+	struct halo_vm *vm;
+	u32 id;
+	struct mutex lock;
+	int mode;
+	int pcpu;
+	unsigned long requests;
+	u64 tlb_gen;
+	struct halo_lapic lapic;
+	struct hrtimer timer;
+	struct rcuwait wait;
+
+	struct halo_rings rings;
+	struct halo_state *state;
+	struct halo_ring *exits;
+	struct halo_ring *replies;
+	u8 *data;
+	size_t exits_bytes;
+	size_t replies_bytes;
+	struct halo_exit exit;
+	bool exit_waits;
+	struct halo_pending pending;
+	int error;
+	bool stopped;
+	bool triple;
+
+	u32 mp_state;
+	bool nmi_pending;
+	struct halo_cpuid_table *cpuid;
+	struct halo_cpuid_caps caps;
+	struct fpu_guest fpu;
+	bool loaded;
+	struct preempt_notifier pn;
+
+	u8 bytes[16];
+	u8 bytes_len;
+
+	struct {
+		u64 tsc_adjust;
+		u64 tsc_aux;
+		u64 misc_enable;
+		u64 ucode;
+		u64 mtrr_def;
+		u64 mtrr_fixed[11];
+		u64 mtrr_var[HALO_MTRR_VAR][2];
+		u64 mcg_status;
+		u64 pv_system_time;
+		u64 pv_wall_clock;
+		u64 hwcr;
+	} msr;
+
+	struct halo_counters count;
+};
+
+extern const struct halo_backend *halo_be;
+extern struct halo_caps halo_hw;
+extern struct halo_cpuid_table *halo_cpuid_host;
+
+static inline struct halo_vcpu *to_vcpu(struct halo_cpu *cpu)
+{
+	return container_of(cpu, struct halo_vcpu, cpu);
+}
+
+/**
+ * halo_arch_get() - the registers of some groups, present values
+ * @vcpu: the vCPU
+ * @groups: ARCH_*
+ */
+static inline struct halo_arch *halo_arch_get(struct halo_vcpu *vcpu, u32 groups)
+{
+	struct halo_arch *a = &vcpu->cpu.arch;
+	u32 missing = groups & ~a->valid;
+
+	if (missing) {
+		halo_be->state_get(&vcpu->cpu, missing);
+		a->valid |= missing;
+	}
+	return a;
+}
+
+/**
+ * halo_arch_put() - groups were changed; to be loaded before the next entry
+ * @vcpu: the vCPU
+ * @groups: ARCH_*, which must be valid
+ */
+static inline void halo_arch_put(struct halo_vcpu *vcpu, u32 groups)
+{
+	vcpu->cpu.arch.dirty |= groups;
+}
+
+/* dev.c */
+int halo_hw_get(void);
+void halo_hw_put(void);
+
+/* vm.c */
+int halo_vm_create(void);
+void halo_vm_put(struct halo_vm *vm);
+
+/* vcpu.c */
+int halo_vcpu_create(struct halo_vm *vm, const struct halo_create_vcpu *arg);
+void halo_vcpu_free(struct halo_vcpu *vcpu);
+void halo_vcpu_reset(struct halo_vcpu *vcpu, bool init);
+void halo_vcpu_kick(struct halo_vcpu *vcpu);
+
+/* state.c */
+int halo_state_commit(struct halo_vcpu *vcpu);
+void halo_state_provide(struct halo_vcpu *vcpu);
+void halo_state_reset(struct halo_vcpu *vcpu, bool init);
+
+/* run.c */
+int halo_vcpu_run(struct halo_vcpu *vcpu);
+void halo_vcpu_load(struct halo_vcpu *vcpu);
+void halo_vcpu_put(struct halo_vcpu *vcpu);
+
+/* event.c */
+void halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
+void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error);
+enum halo_next halo_events(struct halo_vcpu *vcpu);
+bool halo_wakeable(struct halo_vcpu *vcpu);
+
+static inline void halo_gp(struct halo_vcpu *vcpu)
+{
+	halo_exception(vcpu, 13, true, 0);
+}
+
+static inline void halo_ud(struct halo_vcpu *vcpu)
+{
+	halo_exception(vcpu, 6, false, 0);
+}
+
+/* exit.c */
+enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu);
+void halo_skip(struct halo_vcpu *vcpu, unsigned int len);
+
+/* forward.c */
+enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind);
+enum halo_next halo_forward_push(struct halo_vcpu *vcpu);
+enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code);
+enum halo_next halo_reply_take(struct halo_vcpu *vcpu);
+enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi);
+
+/* pio.c */
+enum halo_next halo_exit_pio(struct halo_vcpu *vcpu);
+enum halo_next halo_pio_complete(struct halo_vcpu *vcpu, u64 data);
+enum halo_next halo_string_complete(struct halo_vcpu *vcpu);
+
+/* mmio.c */
+enum halo_next halo_exit_memory(struct halo_vcpu *vcpu);
+enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data);
+
+/* gva.c */
+int halo_fetch(struct halo_vcpu *vcpu);
+int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn);
+int halo_insn_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind);
+enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu);
+unsigned int halo_cpl(struct halo_vcpu *vcpu);
+bool halo_mode64(struct halo_vcpu *vcpu);
+int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *gpa);
+int halo_gva_copy(struct halo_vcpu *vcpu, u64 gva, void *buf, unsigned int len, bool write);
+int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsigned int size,
+		    bool write, u64 *linear);
+
+/* msr.c */
+enum halo_next halo_exit_rdmsr(struct halo_vcpu *vcpu);
+enum halo_next halo_exit_wrmsr(struct halo_vcpu *vcpu);
+int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value, bool host);
+int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host);
+void halo_msr_reset(struct halo_vcpu *vcpu);
+
+/* cr.c */
+enum halo_next halo_exit_cr(struct halo_vcpu *vcpu);
+enum halo_next halo_exit_dr(struct halo_vcpu *vcpu);
+enum halo_next halo_exit_xsetbv(struct halo_vcpu *vcpu);
+bool halo_cr0_valid(struct halo_vcpu *vcpu, u64 cr0);
+bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer);
+
+/* irq.c */
+extern const struct halo_lapic_ops halo_lapic_glue;
+void halo_irq_init(struct halo_vcpu *vcpu);
+void halo_irq_fini(struct halo_vcpu *vcpu);
+int halo_irq_msi(struct halo_vm *vm, const struct halo_msi *msi);
+int halo_irq_line(struct halo_vcpu *vcpu, const struct halo_line *line);
+
+/* clock.c */
+u64 halo_tsc(struct halo_vcpu *vcpu);
+void halo_tsc_set(struct halo_vcpu *vcpu, u64 value);
+void halo_clock_init(struct halo_vm *vm);
+int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value);
+int halo_clock_wall(struct halo_vcpu *vcpu, u64 value);
+
+#endif /* HALO_VCPU_H */

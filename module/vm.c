@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A virtual machine: its fd, its memory and zones, its end.
+ *
+ * The VM belongs to the address space that made it: memslots are that process's
+ * mappings, and every ioctl from another one gives -EIO.  vm->lock serializes
+ * configuration; RUN takes it never.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/uaccess.h>
+#include "vcpu.h"
+
+static void halo_vm_ack(void *unused)
+{
+	/* Arriving here has taken the CPU out of the guest: that was the point. */
+}
+
+/*
+ * Rights were taken from the second-stage tables.  A vCPU that enters from now
+ * on sees the new generation; one that is inside is brought out, and flushes
+ * on its way back in.  Pairs with the barrier in halo_enter().
+ */
+static void halo_vm_flush(struct halo_mem *mem)
+{
+	struct halo_vm *vm = container_of(mem, struct halo_vm, mem);
+	unsigned int i, n = smp_load_acquire(&vm->nr_vcpus);
+	int me;
+
+	atomic64_inc(&vm->tlb_gen);
+	smp_mb__after_atomic();
+	me = get_cpu();
+	for (i = 0; i < n; i++) {
+		struct halo_vcpu *vcpu = vm->vcpus[i];
+
+		if (READ_ONCE(vcpu->mode) == MODE_IN_GUEST && READ_ONCE(vcpu->pcpu) != me)
+			smp_call_function_single(READ_ONCE(vcpu->pcpu), halo_vm_ack, NULL, 1);
+	}
+	put_cpu();
+}
+
+static const struct halo_mem_ops halo_vm_mem_ops = { .flush = halo_vm_flush };
+
+static void halo_vm_free(struct halo_vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->nr_vcpus; i++)
+		halo_irq_fini(vm->vcpus[i]);
+	halo_mem_destroy(&vm->mem);
+	for (i = 0; i < vm->nr_vcpus; i++)
+		halo_vcpu_free(vm->vcpus[i]);
+	halo_zone_table_free(rcu_dereference_protected(vm->zones, true));
+	mutex_destroy(&vm->lock);
+	kvfree(vm);
+	halo_hw_put();
+}
+
+/**
+ * halo_vm_put() - drop a reference; the last one ends the VM
+ * @vm: the VM
+ */
+void halo_vm_put(struct halo_vm *vm)
+{
+	if (refcount_dec_and_test(&vm->ref))
+		halo_vm_free(vm);
+}
+
+static long halo_vm_set_memslot(struct halo_vm *vm, void __user *arg)
+{
+	struct halo_memslot m;
+	u32 size;
+	int err;
+
+	if (get_user(size, (u32 __user *)arg))
+		return -EFAULT;
+	if (size < sizeof(m))
+		return -EINVAL;
+	err = copy_struct_from_user(&m, sizeof(m), arg, size);
+	if (err)
+		return err;
+	if (m.reserved || (m.flags & ~HALO_MEM_READONLY) || m.slot >= HALO_MAX_MEMSLOTS)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	err = halo_mem_set_slot(&vm->mem, m.slot,
+				m.flags & HALO_MEM_READONLY ? HALO_SLOT_READONLY : 0,
+				m.gpa, m.bytes, m.hva);
+	mutex_unlock(&vm->lock);
+	return err;
+}
+
+#define HALO_VM_ZONE_MODES	(HALO_ZONE_MODE_BIT(HALO_ZONE_SYNC) | \
+				 HALO_ZONE_MODE_BIT(HALO_ZONE_CONST) | \
+				 HALO_ZONE_MODE_BIT(HALO_ZONE_DENY))
+
+static long halo_vm_set_zone(struct halo_vm *vm, void __user *arg)
+{
+	struct halo_zone_table *old, *new;
+	struct halo_zone_desc desc;
+	struct halo_zone z;
+	u32 size;
+	int err;
+
+	if (get_user(size, (u32 __user *)arg))
+		return -EFAULT;
+	if (size < sizeof(z))
+		return -EINVAL;
+	err = copy_struct_from_user(&z, sizeof(z), arg, size);
+	if (err)
+		return err;
+	err = halo_zone_desc_init(&desc, &z, HALO_VM_ZONE_MODES);
+	if (err)
+		return err;
+	mutex_lock(&vm->lock);
+	old = rcu_dereference_protected(vm->zones, lockdep_is_held(&vm->lock));
+	new = z.op == HALO_ZONE_REMOVE ? halo_zone_table_remove(old, &desc) :
+					 halo_zone_table_add(old, &desc);
+	if (IS_ERR(new)) {
+		err = PTR_ERR(new);
+	} else {
+		rcu_assign_pointer(vm->zones, new);
+		synchronize_rcu();
+		halo_zone_table_free(old);
+	}
+	mutex_unlock(&vm->lock);
+	return err;
+}
+
+static long halo_vm_ioctl_vcpu(struct halo_vm *vm, void __user *arg)
+{
+	struct halo_create_vcpu c;
+	u32 size;
+	int err;
+
+	if (get_user(size, (u32 __user *)arg))
+		return -EFAULT;
+	if (size < sizeof(c))
+		return -EINVAL;
+	err = copy_struct_from_user(&c, sizeof(c), arg, size);
+	if (err)
+		return err;
+	if (c.flags || c.id >= HALO_MAX_VCPUS)
+		return -EINVAL;
+	if (!c.ring_entries)
+		c.ring_entries = HALO_RING_ENTRIES_DEFAULT;
+	if (!halo_ring_entries_valid(c.ring_entries))
+		return -EINVAL;
+	return halo_vcpu_create(vm, &c);
+}
+
+static long halo_vm_ioctl_msi(struct halo_vm *vm, void __user *arg)
+{
+	struct halo_msi m;
+	u32 size;
+	int err;
+
+	if (get_user(size, (u32 __user *)arg))
+		return -EFAULT;
+	if (size < sizeof(m))
+		return -EINVAL;
+	err = copy_struct_from_user(&m, sizeof(m), arg, size);
+	if (err)
+		return err;
+	if (m.reserved || m.reserved2)
+		return -EINVAL;
+	return halo_irq_msi(vm, &m);
+}
+
+static long halo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct halo_vm *vm = file->private_data;
+
+	if (current->mm != vm->mm)
+		return -EIO;
+	switch (cmd) {
+	case HALO_VM_SET_MEMSLOT:
+		return halo_vm_set_memslot(vm, (void __user *)arg);
+	case HALO_VM_SET_ZONE:
+		return halo_vm_set_zone(vm, (void __user *)arg);
+	case HALO_VM_CREATE_VCPU:
+		return halo_vm_ioctl_vcpu(vm, (void __user *)arg);
+	case HALO_VM_MSI:
+		return halo_vm_ioctl_msi(vm, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int halo_vm_release(struct inode *inode, struct file *file)
+{
+	halo_vm_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations halo_vm_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = halo_vm_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.release = halo_vm_release,
+	.llseek = noop_llseek,
+};
+
+/**
+ * halo_vm_create() - a new VM for the calling process
+ *
+ * Return: its fd, or an errno of halo_hw_get(), -ENOMEM, -EMFILE.
+ */
+int halo_vm_create(void)
+{
+	const struct halo_mem_config config = {
+		.fmt = halo_be->format,
+		.ops = &halo_vm_mem_ops,
+		.gpa_bits = boot_cpu_data.x86_phys_bits,
+		.max_level = halo_hw.page_1g ? GPT_LEVEL_1G : GPT_LEVEL_2M,
+		.nx_huge = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT),
+	};
+	struct halo_vm *vm;
+	int fd, err;
+
+	err = halo_hw_get();
+	if (err)
+		return err;
+	vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm) {
+		err = -ENOMEM;
+		goto put_hw;
+	}
+	refcount_set(&vm->ref, 1);
+	mutex_init(&vm->lock);
+	vm->mm = current->mm;
+	atomic64_set(&vm->tlb_gen, 1);
+	halo_clock_init(vm);
+	err = halo_mem_init(&vm->mem, current->mm, &config);
+	if (err)
+		goto free;
+	fd = anon_inode_getfd("halo-vm", &halo_vm_fops, vm, O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		halo_vm_put(vm);
+		return fd;
+	}
+	return fd;
+free:
+	kvfree(vm);
+put_hw:
+	halo_hw_put();
+	return err;
+}

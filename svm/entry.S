@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * VMRUN and what must stand directly around it.
+ *
+ * Called with GIF = 0 and RFLAGS.IF = 1 (IF is set in C: an STI here would
+ * leak its interrupt shadow into the guest).  Guest RAX and RSP are in the
+ * VMCB; the other registers go through @gpr.  The speculation duties stand in
+ * the order that they must have:
+ *
+ *	VERW			last before VMRUN (it clobbers ZF only)
+ *	VMLOAD of host state	first after it: percpu does not work before
+ *	RSB fill		before the first RET
+ *	UNTRAIN_RET, IBPB	likewise
+ *	clear registers		a guest value must not reach speculative C code
+ */
+#include <linux/linkage.h>
+#include <asm/asm.h>
+#include <asm/nospec-branch.h>
+#include <asm/frame.h>
+#include "halo_config.h"
+
+#ifdef HALO_HAVE_UNTRAIN_RET_VM
+#define HALO_UNTRAIN_RET	UNTRAIN_RET_VM
+#else
+#define HALO_UNTRAIN_RET	UNTRAIN_RET
+#endif
+
+#define GPR(n)	((n) * 8)
+
+	.section .noinstr.text, "ax"
+
+/*
+ * void svm_vmrun(u64 *gpr, u64 vmcb_pa, u64 host_pa)
+ *
+ *	%rdi	guest registers, in encoding order
+ *	%rsi	physical address of the guest's VMCB
+ *	%rdx	physical address of the VMCB with the host's VMLOAD state
+ */
+SYM_FUNC_START(svm_vmrun)
+	push	%rbp
+	push	%r15
+	push	%r14
+	push	%r13
+	push	%r12
+	push	%rbx
+	push	%rdx
+	push	%rdi
+
+	mov	%rsi, %rax
+1:	vmload	%rax
+
+	mov	GPR(1)(%rdi), %rcx
+	mov	GPR(2)(%rdi), %rdx
+	mov	GPR(3)(%rdi), %rbx
+	mov	GPR(5)(%rdi), %rbp
+	mov	GPR(6)(%rdi), %rsi
+	mov	GPR(8)(%rdi), %r8
+	mov	GPR(9)(%rdi), %r9
+	mov	GPR(10)(%rdi), %r10
+	mov	GPR(11)(%rdi), %r11
+	mov	GPR(12)(%rdi), %r12
+	mov	GPR(13)(%rdi), %r13
+	mov	GPR(14)(%rdi), %r14
+	mov	GPR(15)(%rdi), %r15
+	mov	GPR(7)(%rdi), %rdi
+
+	VM_CLEAR_CPU_BUFFERS
+2:	vmrun	%rax
+	/* RAX is the host's again: the address of the guest's VMCB. */
+4:	vmsave	%rax
+
+	pop	%rax
+	mov	%rcx, GPR(1)(%rax)
+	mov	%rdx, GPR(2)(%rax)
+	mov	%rbx, GPR(3)(%rax)
+	mov	%rbp, GPR(5)(%rax)
+	mov	%rsi, GPR(6)(%rax)
+	mov	%rdi, GPR(7)(%rax)
+	mov	%r8, GPR(8)(%rax)
+	mov	%r9, GPR(9)(%rax)
+	mov	%r10, GPR(10)(%rax)
+	mov	%r11, GPR(11)(%rax)
+	mov	%r12, GPR(12)(%rax)
+	mov	%r13, GPR(13)(%rax)
+	mov	%r14, GPR(14)(%rax)
+	mov	%r15, GPR(15)(%rax)
+
+	pop	%rax
+5:	vmload	%rax
+6:
+	FILL_RETURN_BUFFER %_ASM_AX, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
+	HALO_UNTRAIN_RET
+
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%esi, %esi
+	xor	%edi, %edi
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+
+	/* These come from the stack, but a guest value must not wait in them. */
+	xor	%ebx, %ebx
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
+	xor	%ebp, %ebp
+
+	pop	%rbx
+	pop	%r12
+	pop	%r13
+	pop	%r14
+	pop	%r15
+	pop	%rbp
+	RET
+
+	/*
+	 * SVM was switched off under us (reboot, crash): the instructions
+	 * fault. The guest does not run; the exit code in the VMCB stays what
+	 * C set it to before the call.
+	 */
+	_ASM_EXTABLE(1b, .Lfault)
+	_ASM_EXTABLE(2b, .Lfault)
+	_ASM_EXTABLE(4b, .Lfault)
+	_ASM_EXTABLE(5b, 6b)
+.Lfault:
+	pop	%rax
+	pop	%rax
+	jmp	6b
+SYM_FUNC_END(svm_vmrun)

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One stay in the guest: everything between the core's decision to enter and
+ * its hearing why the guest stopped.
+ *
+ * Runs with interrupts off on the CPU that the vCPU is loaded on.  From CLGI to
+ * STGI nothing can interrupt, not even an NMI: in between stand exactly the
+ * things that must not be seen half done (XCR0, debug registers, the host's
+ * VMLOAD state).
+ */
+#include <linux/hw_breakpoint.h>
+#include <linux/instrumentation.h>
+#include <linux/kvm_host.h>
+#include <linux/percpu.h>
+#include <asm/debugreg.h>
+#include <asm/fpu/xcr.h>
+#include <asm/mce.h>
+#include <asm/nospec-branch.h>
+#include <asm/processor-flags.h>
+#include "host.h"
+#include "svm.h"
+
+static __always_inline void svm_stgi(void)
+{
+	asm volatile("stgi" : : : "memory");
+}
+
+static __always_inline void svm_clgi(void)
+{
+	asm volatile("clgi" : : : "memory");
+}
+
+static inline void svm_vmsave(u64 pa)
+{
+	asm volatile("vmsave %0" : : "a" (pa) : "memory");
+}
+
+/**
+ * svm_load() - bind a vCPU to this CPU
+ * @cpu: the vCPU
+ * @pcpu: this CPU; preemption is off
+ *
+ * The host's half of the VMLOAD state does not change while this task stays
+ * in the kernel, so it is saved here and not per exit.
+ */
+void svm_load(struct halo_cpu *cpu, int pcpu)
+{
+	struct svm_host *h = this_cpu_ptr(&svm_host);
+	struct svm_cpu *svm = to_svm(cpu);
+
+	if (cpu->pcpu != pcpu) {
+		cpu->pcpu = pcpu;
+		svm->asid_gen = 0;
+		svm->vmcb->clean = 0;
+	}
+	if (!h->on)
+		return;
+	svm_vmsave(h->host_pa);
+	if (h->last_id != svm->id) {
+		h->last_id = svm->id;
+		indirect_branch_prediction_barrier();
+	}
+}
+
+/**
+ * svm_put() - leave the CPU that svm_load() bound to
+ * @cpu: the vCPU; its ASID stays valid until another CPU loads it
+ */
+void svm_put(struct halo_cpu *cpu)
+{
+}
+
+/* A new ASID is a flush; with none left, a new generation flushes them all. */
+static void svm_asid_prepare(struct halo_cpu *cpu, struct svm_cpu *svm, struct svm_host *h)
+{
+	struct svm_vmcb *v = svm->vmcb;
+
+	v->tlb_control = SVM_TLB_NONE;
+	if (likely(svm->asid_gen == h->asid_gen && !cpu->flush_tlb))
+		return;
+
+	cpu->flushes++;
+	if (svm->asid_gen == h->asid_gen && svm_caps.flush_by_asid) {
+		v->tlb_control = SVM_TLB_FLUSH_ASID;
+	} else {
+		if (h->next_asid > h->max_asid) {
+			h->asid_gen++;
+			h->next_asid = 1;
+			v->tlb_control = SVM_TLB_FLUSH_ALL;
+		}
+		v->asid = h->next_asid++;
+		v->clean &= ~SVM_CLEAN_ASID;
+		svm->asid_gen = h->asid_gen;
+	}
+	cpu->flush_tlb = false;
+}
+
+static void svm_event_prepare(struct halo_cpu *cpu, struct svm_vmcb *v)
+{
+	static const u32 type[] = {
+		[EVENT_INTR] = SVM_EVT_INTR,
+		[EVENT_NMI] = SVM_EVT_NMI,
+		[EVENT_EXCEPTION] = SVM_EVT_EXCEPTION,
+		[EVENT_SOFT_INT] = SVM_EVT_SOFT,
+	};
+	const struct halo_event *e = &cpu->event;
+
+	v->event_inj = 0;
+	if (likely(e->type == EVENT_NONE))
+		return;
+	v->event_inj = e->vector | type[e->type] | SVM_EVT_VALID;
+	if (e->has_error) {
+		v->event_inj |= SVM_EVT_ERROR;
+		v->event_error = e->error;
+	}
+	if (e->type == EVENT_NMI) {
+		cpu->nmi_masked = true;
+		to_svm(cpu)->iret_seen = false;
+	}
+}
+
+/* Interrupt window by a virtual interrupt, NMI window by IRET or one step. */
+static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
+{
+	struct svm_vmcb *v = svm->vmcb;
+	u32 int_ctl = SVM_V_INTR_MASKING | (cpu->cr8 & SVM_V_TPR);
+
+	if (cpu->want_intr_window)
+		int_ctl |= SVM_V_IRQ | SVM_V_IGN_TPR | (0xf << SVM_V_PRIO_SHIFT);
+	if (v->int_ctl != int_ctl) {
+		v->int_ctl = int_ctl;
+		v->clean &= ~SVM_CLEAN_TPR;
+	}
+	svm_intercept(v, SVM_ICPT_VINTR, cpu->want_intr_window);
+	svm_intercept(v, SVM_ICPT_IRET, cpu->nmi_masked && !svm->iret_seen);
+
+	if (unlikely(cpu->want_nmi_window && (svm->iret_seen || cpu->shadow))) {
+		svm->nmi_step = true;
+		svm->nmi_step_flags = v->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF);
+		v->rflags |= X86_EFLAGS_TF | X86_EFLAGS_RF;
+	}
+}
+
+static void svm_dr_load(struct svm_cpu *svm)
+{
+	if (unlikely(svm->dr_active)) {
+		set_debugreg(0, 7);
+		set_debugreg(svm->dr[0], 0);
+		set_debugreg(svm->dr[1], 1);
+		set_debugreg(svm->dr[2], 2);
+		set_debugreg(svm->dr[3], 3);
+	} else if (unlikely(hw_breakpoint_active())) {
+		set_debugreg(0, 7);
+	}
+}
+
+static noinstr void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, u64 host_pa)
+{
+	guest_state_enter_irqoff();
+	amd_clear_divider();
+	/* GIF is 0: this only tells VMRUN that a host interrupt shall exit. */
+	raw_local_irq_enable();
+	svm_vmrun(cpu->gpr, svm->vmcb_pa, host_pa);
+	raw_local_irq_disable();
+	guest_state_exit_irqoff();
+}
+
+/* What the guest did to NMI blocking, and the step that was ours. */
+static void svm_windows_finish(struct halo_cpu *cpu, struct svm_cpu *svm)
+{
+	if (unlikely(svm->nmi_step)) {
+		/* An IRET has loaded flags of its own; they are not ours. */
+		bool iret = svm->iret_seen && cpu->rip != svm->iret_rip;
+
+		svm->nmi_step = false;
+		if (!iret) {
+			cpu->rflags &= ~(u64)(X86_EFLAGS_TF | X86_EFLAGS_RF);
+			cpu->rflags |= svm->nmi_step_flags;
+		}
+		if (cpu->exit.reason == HW_EXCEPTION && cpu->exit.exc.vector == 1 &&
+		    !(svm->nmi_step_flags & X86_EFLAGS_TF))
+			cpu->exit.reason = HW_NMI_WINDOW;
+	}
+	if (unlikely(svm->iret_seen) && cpu->rip != svm->iret_rip) {
+		svm->iret_seen = false;
+		cpu->nmi_masked = false;
+	}
+}
+
+static void svm_event_finish(struct halo_cpu *cpu, struct svm_vmcb *v, u32 injected)
+{
+	u32 info = v->exit_int_info;
+	struct halo_event *e = &cpu->event;
+
+	e->type = EVENT_NONE;
+	if (likely(!(info & SVM_EVT_VALID)))
+		return;
+	e->vector = info & SVM_EVT_VECTOR;
+	e->has_error = info & SVM_EVT_ERROR;
+	e->error = v->exit_int_error;
+	switch (info & SVM_EVT_TYPE) {
+	case SVM_EVT_INTR:
+		e->type = EVENT_INTR;
+		break;
+	case SVM_EVT_NMI:
+		e->type = EVENT_NMI;
+		break;
+	case SVM_EVT_EXCEPTION:
+		/* INT3 and INTO run again, unless they came from us. */
+		if ((e->vector == 3 || e->vector == 4) && !(injected & SVM_EVT_VALID))
+			break;
+		e->type = EVENT_EXCEPTION;
+		break;
+	case SVM_EVT_SOFT:
+		/* RIP stands at the INT n: it runs again. */
+		if (injected & SVM_EVT_VALID)
+			e->type = EVENT_SOFT_INT;
+		break;
+	}
+}
+
+/**
+ * svm_run() - enter the guest once
+ * @cpu: the vCPU, loaded on this CPU; interrupts are off
+ *
+ * Leaves the reason in cpu->exit and what was being delivered in cpu->event.
+ */
+void svm_run(struct halo_cpu *cpu)
+{
+	struct svm_host *h = this_cpu_ptr(&svm_host);
+	struct svm_cpu *svm = to_svm(cpu);
+	struct svm_vmcb *v = svm->vmcb;
+	u32 injected;
+
+	if (unlikely(!h->on)) {
+		cpu->exit.reason = HW_ENTRY_FAILED;
+		cpu->exit.raw.code = SVM_EXIT_INVALID;
+		cpu->exit.raw.info1 = 0;
+		cpu->exit.raw.info2 = 0;
+		return;
+	}
+	v->rax = cpu->gpr[GPR_RAX];
+	v->rsp = cpu->gpr[GPR_RSP];
+	v->rip = cpu->rip;
+	v->rflags = cpu->rflags;
+	v->int_state = cpu->shadow ? SVM_INT_SHADOW : 0;
+	if (v->ncr3 != cpu->root) {
+		v->ncr3 = cpu->root;
+		v->clean &= ~SVM_CLEAN_NPT;
+	}
+	svm_asid_prepare(cpu, svm, h);
+	svm_event_prepare(cpu, v);
+	injected = v->event_inj;
+	svm_windows_prepare(cpu, svm);
+	v->exit_code = SVM_EXIT_INVALID;
+	v->exit_int_info = 0;
+
+	svm_clgi();
+	halo_host_xcr0_load(v->cr4, cpu->xcr0);
+	svm_dr_load(svm);
+	svm_enter(cpu, svm, h->host_pa);
+	if (unlikely(hw_breakpoint_active()))
+		hw_breakpoint_restore();
+	halo_host_xcr0_put(v->cr4, cpu->xcr0);
+	svm_stgi();
+
+	/* A failed entry has not taken what we changed: keep nothing as clean. */
+	v->clean = (u32)v->exit_code == SVM_EXIT_INVALID ? 0 : SVM_CLEAN_ALL;
+	cpu->gpr[GPR_RAX] = v->rax;
+	cpu->gpr[GPR_RSP] = v->rsp;
+	cpu->rip = v->rip;
+	cpu->rflags = v->rflags;
+	cpu->shadow = v->int_state & SVM_INT_SHADOW ? SHADOW_STI : 0;
+	cpu->arch.valid = 0;
+
+	svm_event_finish(cpu, v, injected);
+	svm_exit_decode(cpu);
+	svm_windows_finish(cpu, svm);
+	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK)) {
+		struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+		do_machine_check(&regs);
+	}
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A vCPU's registers in the VMCB: life, reset, get and set.
+ *
+ * Called under the vCPU's mutex, never while it is in the guest.
+ */
+#include <linux/atomic.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
+#include "svm.h"
+
+static atomic64_t svm_ids = ATOMIC64_INIT(0);
+
+/*
+ * Let through: CR2, CR3 and CR4 reads, CR8 reads (virtual TPR), INVLPG, INVPCID,
+ *   descriptor-table instructions, PUSHF, POPF, INT n, task switches: nested
+ *   paging makes them the guest's own business and the CPU does them right.
+ *   RDTSC, RDTSCP: the CPU adds the offset.  PAUSE: until vCPUs are scheduled.
+ * Take: everything below, for the reason beside it.
+ */
+static const u16 svm_take[] = {
+	SVM_ICPT_CR0_SEL_WRITE,			/* CD and NW must not reach the host's caches */
+	SVM_ICPT_CR_WRITE + 4,			/* OSXSAVE changes whose XCR0 is loaded */
+	SVM_ICPT_CR_WRITE + 8,			/* TPR decides which interrupt is next */
+	SVM_ICPT_EXCEPTION + 1,			/* #DB can loop for ever in the CPU */
+	SVM_ICPT_EXCEPTION + 6,			/* #UD: VMCALL on AMD; NMI single step */
+	SVM_ICPT_EXCEPTION + 17,		/* #AC can loop for ever in the CPU */
+	SVM_ICPT_EXCEPTION + 18,		/* #MC is the host's */
+	SVM_ICPT_INTR, SVM_ICPT_NMI,		/* the host's */
+	SVM_ICPT_SMI, SVM_ICPT_INIT,		/* the host's */
+	SVM_ICPT_CPUID,				/* the table decides */
+	SVM_ICPT_INVD, SVM_ICPT_WBINVD,		/* would lose or flush the host's cache */
+	SVM_ICPT_HLT,				/* would stop the host's CPU */
+	SVM_ICPT_IOIO, SVM_ICPT_MSR,		/* devices and the bitmap */
+	SVM_ICPT_RDPMC,				/* the host's counters */
+	SVM_ICPT_SHUTDOWN,			/* would reset the machine */
+	SVM_ICPT_FERR_FREEZE,			/* would wait for the host's IGNNE */
+	SVM_ICPT_RSM,				/* there is no SMM: #UD */
+	SVM_ICPT_INVLPGA, SVM_ICPT_VMRUN,	/* no nesting: #UD */
+	SVM_ICPT_VMLOAD, SVM_ICPT_VMSAVE,	/* reach host-physical memory */
+	SVM_ICPT_STGI, SVM_ICPT_CLGI,		/* would hold off host NMIs */
+	SVM_ICPT_SKINIT,			/* would reset the machine */
+	SVM_ICPT_VMMCALL,			/* hypercalls */
+	SVM_ICPT_MONITOR, SVM_ICPT_MWAIT,	/* would stop the host's CPU; hidden */
+	SVM_ICPT_MWAIT_ARMED,
+	SVM_ICPT_XSETBV,			/* must be checked: #GP in the host else */
+	SVM_ICPT_RDPRU,				/* hidden: #UD */
+	SVM_ICPT_INVLPGB, SVM_ICPT_INVLPGB_ILLEGAL,
+	SVM_ICPT_MCOMMIT, SVM_ICPT_TLBSYNC,	/* broadcast to the host: #UD */
+};
+
+int svm_cpu_init(struct halo_cpu *cpu)
+{
+	struct svm_cpu *svm = kzalloc(sizeof(*svm), GFP_KERNEL_ACCOUNT);
+
+	if (!svm)
+		return -ENOMEM;
+	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!svm->vmcb) {
+		kfree(svm);
+		return -ENOMEM;
+	}
+	svm->vmcb_pa = virt_to_phys(svm->vmcb);
+	svm->id = atomic64_inc_return(&svm_ids);
+	cpu->be = svm;
+	return 0;
+}
+
+void svm_cpu_fini(struct halo_cpu *cpu)
+{
+	struct svm_cpu *svm = to_svm(cpu);
+
+	if (!svm)
+		return;
+	free_page((unsigned long)svm->vmcb);
+	kfree(svm);
+	cpu->be = NULL;
+}
+
+static void svm_vmcb_init(struct halo_cpu *cpu)
+{
+	struct svm_cpu *svm = to_svm(cpu);
+	struct svm_vmcb *v = svm->vmcb;
+	unsigned int i;
+
+	memset(v, 0, sizeof(*v));
+	for (i = 0; i < ARRAY_SIZE(svm_take); i++)
+		svm_intercept(v, svm_take[i], true);
+	for (i = 0; i < 16; i++) {
+		svm_intercept(v, SVM_ICPT_DR_READ + i, true);
+		svm_intercept(v, SVM_ICPT_DR_WRITE + i, true);
+	}
+	v->iopm_pa = svm_iopm_pa;
+	v->msrpm_pa = svm_msrpm_pa;
+	v->np_control = SVM_NP_ENABLE;
+	v->int_ctl = SVM_V_INTR_MASKING;
+	v->tsc_offset = cpu->tsc_offset;
+	v->efer = EFER_SVME;
+	svm->asid_gen = 0;
+}
+
+/**
+ * svm_cpu_reset() - put a vCPU into the state after RESET or INIT
+ * @cpu: the vCPU
+ * @init: INIT: MSRs and the FPU keep their values
+ *
+ * The registers are set by the core through svm_state_set(); here is only what
+ * it can't see.
+ */
+void svm_cpu_reset(struct halo_cpu *cpu, bool init)
+{
+	struct svm_cpu *svm = to_svm(cpu);
+
+	if (!init)
+		svm_vmcb_init(cpu);
+	svm->vmcb->clean = 0;
+	svm->vmcb->event_inj = 0;
+	svm->iret_seen = false;
+	svm->nmi_step = false;
+	cpu->nmi_masked = false;
+	cpu->shadow = 0;
+	cpu->event.type = EVENT_NONE;
+}
+
+/* The VMCB keeps AVL, L, DB and G where a descriptor has them minus the limit. */
+static void svm_seg_get(struct halo_seg *to, const struct svm_seg *from)
+{
+	to->base = from->base;
+	to->limit = from->limit;
+	to->selector = from->selector;
+	to->attrib = from->attrib & 0xfff;
+	if (!(to->attrib & SEG_ATTR_P))
+		to->attrib |= SEG_ATTR_UNUSABLE;
+}
+
+static void svm_seg_set(struct svm_seg *to, const struct halo_seg *from)
+{
+	to->base = from->base;
+	to->limit = from->limit;
+	to->selector = from->selector;
+	to->attrib = from->attrib & 0xfff;
+	if (from->attrib & SEG_ATTR_UNUSABLE)
+		to->attrib &= ~SEG_ATTR_P;
+}
+
+static struct svm_seg *svm_seg(struct svm_vmcb *v, unsigned int i)
+{
+	switch (i) {
+	case SEG_FS:
+		return &v->fs;
+	case SEG_GS:
+		return &v->gs;
+	case SEG_LDTR:
+		return &v->ldtr;
+	case SEG_TR:
+		return &v->tr;
+	default:
+		return &v->seg[i];
+	}
+}
+
+static void svm_get_segs(struct halo_arch *a, struct svm_vmcb *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < SEG_COUNT; i++)
+		svm_seg_get(&a->seg[i], svm_seg(v, i));
+	/* CPL stands beside SS in the VMCB and in SS.DPL everywhere else. */
+	a->seg[SEG_SS].attrib &= ~(3 << SEG_ATTR_DPL_SHIFT);
+	a->seg[SEG_SS].attrib |= (v->cpl & 3) << SEG_ATTR_DPL_SHIFT;
+	a->gdt.base = v->gdtr.base;
+	a->gdt.limit = v->gdtr.limit & 0xffff;
+	a->idt.base = v->idtr.base;
+	a->idt.limit = v->idtr.limit & 0xffff;
+}
+
+static void svm_set_segs(const struct halo_arch *a, struct svm_vmcb *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < SEG_COUNT; i++)
+		svm_seg_set(svm_seg(v, i), &a->seg[i]);
+	v->cpl = (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
+	v->gdtr.base = a->gdt.base;
+	v->gdtr.limit = a->gdt.limit;
+	v->idtr.base = a->idt.base;
+	v->idtr.limit = a->idt.limit;
+	v->clean &= ~(SVM_CLEAN_SEG | SVM_CLEAN_DT);
+}
+
+/*
+ * The guest's CR0 runs in the CPU but for CD and NW, which would make the
+ * host's cache slow; while they are set, reads and all writes exit.
+ */
+void svm_cr0_update(struct svm_cpu *svm, u64 cr0)
+{
+	struct svm_vmcb *v = svm->vmcb;
+	u64 real = cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
+
+	svm->cr0 = cr0;
+	if (v->cr0 != real) {
+		v->cr0 = real;
+		v->clean &= ~SVM_CLEAN_CR;
+	}
+	svm_intercept(v, SVM_ICPT_CR_READ + 0, cr0 != real);
+	svm_intercept(v, SVM_ICPT_CR_WRITE + 0, cr0 != real);
+}
+
+static void svm_get_crs(struct halo_arch *a, struct svm_cpu *svm)
+{
+	const struct svm_vmcb *v = svm->vmcb;
+
+	/* TS and MP may have changed without an exit. */
+	a->cr0 = v->cr0 | (svm->cr0 & (X86_CR0_CD | X86_CR0_NW));
+	a->cr2 = v->cr2;
+	a->cr3 = v->cr3;
+	a->cr4 = v->cr4;
+	a->efer = v->efer & ~(u64)EFER_SVME;
+}
+
+static void svm_set_crs(const struct halo_arch *a, struct svm_cpu *svm)
+{
+	struct svm_vmcb *v = svm->vmcb;
+
+	svm_cr0_update(svm, a->cr0);
+	v->cr2 = a->cr2;
+	v->cr3 = a->cr3;
+	v->cr4 = a->cr4;
+	v->efer = a->efer | EFER_SVME;
+	v->clean &= ~(SVM_CLEAN_CR | SVM_CLEAN_CR2);
+}
+
+static void svm_get_drs(struct halo_arch *a, struct svm_cpu *svm)
+{
+	memcpy(a->dr, svm->dr, sizeof(svm->dr));
+	a->dr[4] = svm->vmcb->dr6;
+	a->dr[5] = svm->vmcb->dr7;
+}
+
+static void svm_set_drs(const struct halo_arch *a, struct svm_cpu *svm)
+{
+	memcpy(svm->dr, a->dr, sizeof(svm->dr));
+	svm->vmcb->dr6 = a->dr[4];
+	svm->vmcb->dr7 = a->dr[5];
+	svm->dr_active = a->dr[5] & 0xff;
+	svm->vmcb->clean &= ~SVM_CLEAN_DR;
+}
+
+static void svm_get_msrs(struct halo_arch *a, const struct svm_vmcb *v)
+{
+	a->star = v->star;
+	a->lstar = v->lstar;
+	a->cstar = v->cstar;
+	a->sfmask = v->sfmask;
+	a->kernel_gs_base = v->kernel_gs_base;
+	a->sysenter_cs = v->sysenter_cs;
+	a->sysenter_esp = v->sysenter_esp;
+	a->sysenter_eip = v->sysenter_eip;
+	a->pat = v->g_pat;
+}
+
+static void svm_set_msrs(const struct halo_arch *a, struct svm_vmcb *v)
+{
+	v->star = a->star;
+	v->lstar = a->lstar;
+	v->cstar = a->cstar;
+	v->sfmask = a->sfmask;
+	v->kernel_gs_base = a->kernel_gs_base;
+	v->sysenter_cs = a->sysenter_cs;
+	v->sysenter_esp = a->sysenter_esp;
+	v->sysenter_eip = a->sysenter_eip;
+	v->g_pat = a->pat;
+	v->clean &= ~SVM_CLEAN_NPT;
+}
+
+/**
+ * svm_state_get() - copy groups of registers out of the VMCB
+ * @cpu: the vCPU
+ * @groups: ARCH_*
+ */
+void svm_state_get(struct halo_cpu *cpu, u32 groups)
+{
+	struct svm_cpu *svm = to_svm(cpu);
+
+	if (groups & ARCH_SEGS)
+		svm_get_segs(&cpu->arch, svm->vmcb);
+	if (groups & ARCH_CRS)
+		svm_get_crs(&cpu->arch, svm);
+	if (groups & ARCH_DRS)
+		svm_get_drs(&cpu->arch, svm);
+	if (groups & ARCH_MSRS)
+		svm_get_msrs(&cpu->arch, svm->vmcb);
+}
+
+/**
+ * svm_state_set() - copy groups of registers into the VMCB
+ * @cpu: the vCPU
+ * @groups: ARCH_*
+ */
+void svm_state_set(struct halo_cpu *cpu, u32 groups)
+{
+	struct svm_cpu *svm = to_svm(cpu);
+
+	if (groups & ARCH_SEGS)
+		svm_set_segs(&cpu->arch, svm->vmcb);
+	if (groups & ARCH_CRS)
+		svm_set_crs(&cpu->arch, svm);
+	if (groups & ARCH_DRS)
+		svm_set_drs(&cpu->arch, svm);
+	if (groups & ARCH_MSRS)
+		svm_set_msrs(&cpu->arch, svm->vmcb);
+}
+
+/**
+ * svm_refresh() - take over what the core changed beside the registers
+ * @cpu: the vCPU, whose tsc_offset may have changed
+ */
+void svm_refresh(struct halo_cpu *cpu)
+{
+	struct svm_vmcb *v = to_svm(cpu)->vmcb;
+
+	v->tsc_offset = cpu->tsc_offset;
+	v->clean &= ~SVM_CLEAN_INTERCEPTS;
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * AMD-V: what the CPU can do, switching it on and off, and the backend table.
+ *
+ * Called by module/dev.c (probe) and module/vm.c (the first VM switches SVM on
+ * on every CPU, the last switches it off; hotplug calls the same two per CPU).
+ * No locks here: the callers serialize.  Nothing is written to a CPU before a
+ * VM exists.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+#include <asm/cpufeature.h>
+#include <asm/msr.h>
+#include <asm/processor.h>
+#include "gpt.h"
+#include "svm.h"
+
+#define MSR_VM_CR_ADDR		0xc0010114
+#define VM_CR_SVMDIS		BIT(4)
+#define MSR_VM_HSAVE_ADDR	0xc0010117
+
+#define CPUID_SVM		0x8000000a
+#define SVM_EDX_NP		BIT(0)
+#define SVM_EDX_NRIPS		BIT(3)
+#define SVM_EDX_FLUSH_BY_ASID	BIT(6)
+#define SVM_EDX_DECODE_ASSISTS	BIT(7)
+
+#define IOPM_ORDER		2	/* 12 KiB used (15.10.1) */
+#define MSRPM_ORDER		1	/* 8 KiB (15.11) */
+
+DEFINE_PER_CPU(struct svm_host, svm_host);
+
+struct halo_caps svm_caps;
+u64 svm_iopm_pa, svm_msrpm_pa;
+
+static struct page *svm_iopm, *svm_msrpm;
+
+/*
+ * MSRs that the guest reads and writes in the CPU: those that VMRUN, VMLOAD
+ * and VMSAVE switch.  Everything else exits.
+ */
+static const u32 svm_msr_through[] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+static void svm_probe(struct halo_caps *caps)
+{
+	u64 vm_cr;
+	u32 edx;
+
+	memset(caps, 0, sizeof(*caps));
+	caps->error = -EOPNOTSUPP;
+	if (!boot_cpu_has(X86_FEATURE_SVM)) {
+		caps->text = "the CPU has no AMD-V (CPUID 8000_0001h ECX bit 2 is clear); use a CPU that has it, or let the outer hypervisor expose it";
+		return;
+	}
+	if (rdmsrl_safe(MSR_VM_CR_ADDR, &vm_cr) == 0 && (vm_cr & VM_CR_SVMDIS)) {
+		caps->error = -EPERM;
+		caps->text = "the firmware has switched AMD-V off (VM_CR.SVMDIS); enable SVM in the firmware setup";
+		return;
+	}
+	edx = cpuid_edx(CPUID_SVM);
+	if (!(edx & SVM_EDX_NP)) {
+		caps->text = "the CPU has AMD-V but no nested paging, which Halo needs";
+		return;
+	}
+	caps->nrips = edx & SVM_EDX_NRIPS;
+	caps->decode_assists = edx & SVM_EDX_DECODE_ASSISTS;
+	caps->flush_by_asid = edx & SVM_EDX_FLUSH_BY_ASID;
+	caps->page_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
+	caps->error = 0;
+	svm_caps = *caps;
+}
+
+/* Two bits per MSR (read, write) in three ranges of 2 KiB (15.11). */
+static void svm_msrpm_allow(u8 *map, u32 msr)
+{
+	static const u32 range[] = { 0, 0xc0000000, 0xc0010000 };
+	unsigned int i, bit;
+
+	for (i = 0; i < ARRAY_SIZE(range); i++) {
+		if (msr < range[i] || msr - range[i] >= 0x2000)
+			continue;
+		bit = (msr - range[i]) * 2;
+		map[i * 0x800 + bit / 8] &= ~(3u << (bit % 8));
+	}
+}
+
+static void svm_teardown(void)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_host *h = per_cpu_ptr(&svm_host, cpu);
+
+		if (h->hsave)
+			__free_page(h->hsave);
+		if (h->host)
+			__free_page(h->host);
+		memset(h, 0, sizeof(*h));
+	}
+	if (svm_iopm)
+		__free_pages(svm_iopm, IOPM_ORDER);
+	if (svm_msrpm)
+		__free_pages(svm_msrpm, MSRPM_ORDER);
+	svm_iopm = NULL;
+	svm_msrpm = NULL;
+}
+
+static int svm_setup(void)
+{
+	unsigned int cpu, i;
+
+	svm_iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
+	svm_msrpm = alloc_pages(GFP_KERNEL, MSRPM_ORDER);
+	if (!svm_iopm || !svm_msrpm)
+		goto nomem;
+	memset(page_address(svm_iopm), 0xff, PAGE_SIZE << IOPM_ORDER);
+	memset(page_address(svm_msrpm), 0xff, PAGE_SIZE << MSRPM_ORDER);
+	for (i = 0; i < ARRAY_SIZE(svm_msr_through); i++)
+		svm_msrpm_allow(page_address(svm_msrpm), svm_msr_through[i]);
+	svm_iopm_pa = page_to_phys(svm_iopm);
+	svm_msrpm_pa = page_to_phys(svm_msrpm);
+
+	for_each_possible_cpu(cpu) {
+		struct svm_host *h = per_cpu_ptr(&svm_host, cpu);
+
+		h->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		h->host = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		if (!h->hsave || !h->host)
+			goto nomem;
+		h->host_pa = page_to_phys(h->host);
+	}
+	return 0;
+nomem:
+	svm_teardown();
+	return -ENOMEM;
+}
+
+static int svm_hw_on(void)
+{
+	struct svm_host *h = this_cpu_ptr(&svm_host);
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY;
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(MSR_VM_HSAVE_ADDR, page_to_phys(h->hsave));
+	/* Nobody knows what the TLB holds for these ASIDs: start a generation. */
+	h->asid_gen++;
+	h->max_asid = cpuid_ebx(CPUID_SVM) - 1;
+	h->next_asid = h->max_asid + 1;
+	h->last_id = 0;
+	h->on = true;
+	return 0;
+}
+
+static void svm_hw_off(void)
+{
+	struct svm_host *h = this_cpu_ptr(&svm_host);
+	u64 efer;
+
+	if (!h->on)
+		return;
+	h->on = false;
+	wrmsrl(MSR_VM_HSAVE_ADDR, 0);
+	rdmsrl(MSR_EFER, efer);
+	wrmsrl(MSR_EFER, efer & ~(u64)EFER_SVME);
+}
+
+const struct halo_backend svm_backend = {
+	.name = "AMD-V",
+	.id = 1,
+	.format = &gpt_npt,
+	.probe = svm_probe,
+	.setup = svm_setup,
+	.teardown = svm_teardown,
+	.hw_on = svm_hw_on,
+	.hw_off = svm_hw_off,
+	.cpu_init = svm_cpu_init,
+	.cpu_fini = svm_cpu_fini,
+	.cpu_reset = svm_cpu_reset,
+	.load = svm_load,
+	.put = svm_put,
+	.run = svm_run,
+	.state_get = svm_state_get,
+	.state_set = svm_state_set,
+	.refresh = svm_refresh,
+};

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of svm/ share.
+ */
+#ifndef HALO_SVM_H
+#define HALO_SVM_H
+
+#include <linux/percpu.h>
+#include "backend.h"
+#include "vmcb.h"
+
+/**
+ * struct svm_cpu - SVM's half of a vCPU
+ * @vmcb: control block
+ * @vmcb_pa: its physical address
+ * @asid_gen: generation in which the ASID in @vmcb was given; 0 = none
+ * @id: differs between any two vCPUs that ever lived (IBPB on switch)
+ * @iret_rip: where the IRET stands that ends NMI blocking
+ * @iret_seen: that IRET was intercepted; blocking ends once it is past
+ * @nmi_step: TF is ours, to stop right behind that IRET
+ * @nmi_step_flags: guest RFLAGS.TF and RF while TF is ours
+ * @dr: guest DR0 to DR3, which the VMCB does not hold
+ * @dr_active: guest DR7 enables a breakpoint: load DR0 to DR3 around the guest
+ * @cr0: CR0 as the guest sees it
+ */
+struct svm_cpu {
+	struct svm_vmcb *vmcb;
+	u64 vmcb_pa;
+	u64 asid_gen;
+	u64 id;
+	u64 iret_rip;
+	bool iret_seen;
+	bool nmi_step;
+	u64 nmi_step_flags;
+	u64 dr[4];
+	bool dr_active;
+	u64 cr0;
+};
+
+/**
+ * struct svm_host - a CPU's half
+ * @hsave: host state-save area (VM_HSAVE_PA)
+ * @host: VMCB whose VMLOAD state is the host's, refreshed when a vCPU loads
+ * @host_pa: its physical address
+ * @asid_gen: present ASID generation
+ * @next_asid: next ASID to give
+ * @max_asid: last one
+ * @last_id: the vCPU that ran last (IBPB on switch)
+ * @on: EFER.SVME is set by us
+ */
+struct svm_host {
+	struct page *hsave;
+	struct page *host;
+	u64 host_pa;
+	u64 asid_gen;
+	u32 next_asid;
+	u32 max_asid;
+	u64 last_id;
+	bool on;
+};
+
+DECLARE_PER_CPU(struct svm_host, svm_host);
+
+extern struct halo_caps svm_caps;
+extern u64 svm_iopm_pa, svm_msrpm_pa;
+
+static inline struct svm_cpu *to_svm(struct halo_cpu *cpu)
+{
+	return cpu->be;
+}
+
+static inline void svm_intercept(struct svm_vmcb *vmcb, unsigned int bit, bool on)
+{
+	u32 mask = BIT(bit % 32), *word = &vmcb->intercept[bit / 32];
+	u32 want = on ? *word | mask : *word & ~mask;
+
+	if (*word == want)
+		return;
+	*word = want;
+	vmcb->clean &= ~SVM_CLEAN_INTERCEPTS;
+}
+
+/* state.c */
+int svm_cpu_init(struct halo_cpu *cpu);
+void svm_cpu_fini(struct halo_cpu *cpu);
+void svm_cpu_reset(struct halo_cpu *cpu, bool init);
+void svm_state_get(struct halo_cpu *cpu, u32 groups);
+void svm_state_set(struct halo_cpu *cpu, u32 groups);
+void svm_refresh(struct halo_cpu *cpu);
+void svm_cr0_update(struct svm_cpu *svm, u64 cr0);
+
+/* run.c */
+void svm_load(struct halo_cpu *cpu, int pcpu);
+void svm_put(struct halo_cpu *cpu);
+void svm_run(struct halo_cpu *cpu);
+
+/* exit.c */
+void svm_exit_decode(struct halo_cpu *cpu);
+
+/* entry.S */
+void svm_vmrun(u64 *gpr, u64 vmcb_pa, u64 host_pa);
+
+#endif /* HALO_SVM_H */
