@@ -58,6 +58,8 @@ int halo_hw_get(void)
 fail:
 	if (err)
 		halo_hw_users--;
+	else
+		preempt_notifier_inc();
 out:
 	mutex_unlock(&halo_hw_lock);
 	return err;
@@ -70,6 +72,7 @@ void halo_hw_put(void)
 {
 	mutex_lock(&halo_hw_lock);
 	if (--halo_hw_users == 0) {
+		preempt_notifier_dec();
 		halo_host_hw_release();
 		halo_be->teardown();
 	}
