@@ -516,7 +516,7 @@ static int go_on(const struct run *r)
 			continue;
 		ret = locate(r, place, m->phase);
 		if (ret)
-			return ret;
+			goto give_up;
 		if (m->phase == PHASE_WRITE) {
 			compute(r, &o);
 			m->value = o.mem;
@@ -528,9 +528,13 @@ static int go_on(const struct run *r)
 		if (ret == HALO_INSN_DEVICE)
 			return HALO_INSN_ACCESS;
 		if (ret)
-			return ret;
+			goto give_up;
 	}
 	return commit(r);
+
+give_up:
+	m->phase = PHASE_OVER;
+	return ret;
 }
 
 /**
