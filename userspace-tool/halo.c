@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * halo: the userspace half of Halo. This file only picks the verb.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "doctor.h"
+#include "machine.h"
+#include "msg.h"
+#include "opts.h"
+
+static int usage(FILE *to)
+{
+	fprintf(to, "usage: halo VERB [OPTION]...\n\n"
+		"  run      run a guest: halo run --kernel FILE --initrd FILE --cmdline TEXT\n"
+		"  doctor   tell whether this host can run guests, and what is missing\n"
+		"  version  tell the versions of tool and module\n\n"
+		"\"halo VERB --help\" tells a verb's options.\n");
+	return EC_OK;
+}
+
+static int verb_run(int argc, char **argv)
+{
+	struct run_config c;
+	int r = opts_run(argc, argv, &c);
+
+	return r ? r : machine_run(&c);
+}
+
+static int verb_list(int argc, char **argv)
+{
+	struct list_config c;
+	int r = opts_list(argv[0], argc, argv, &c);
+
+	if (r)
+		return r;
+	return !strcmp(argv[0], "doctor") ? doctor(&c) : version(&c);
+}
+
+int main(int argc, char **argv)
+{
+	int r;
+
+	if (argc < 2)
+		return msg_fail(EC_ERROR, "usage", "see halo --help", "no verb given");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return usage(stdout);
+	if (!strcmp(argv[1], "--version"))
+		argv[1] = (char *)"version";
+	if (!strcmp(argv[1], "run"))
+		r = verb_run(argc - 1, argv + 1);
+	else if (!strcmp(argv[1], "doctor") || !strcmp(argv[1], "version"))
+		r = verb_list(argc - 1, argv + 1);
+	else
+		return msg_fail(EC_ERROR, argv[1], "see halo --help", "no such verb");
+	if (r == OPTS_HELP) {
+		opts_help(argv[1]);
+		r = EC_OK;
+	}
+	if (fflush(stdout) && r == EC_OK)
+		r = msg_fail(EC_ERROR, "standard output", NULL, "can't be written");
+	return r;
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The command line: one table makes both the parser and --help.
+ *
+ * Every mistake ends in one line that says what, why and how to fix it, and in
+ * exit code 125. Main thread only, before anything else happens.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "msg.h"
+#include "opts.h"
+
+#define V_RUN		1
+#define V_DOCTOR	2
+#define V_VERSION	4
+#define V_LIST		(V_DOCTOR | V_VERSION)
+#define V_ALL		(V_RUN | V_LIST)
+
+struct opt {
+	const char *name;
+	const char *arg;
+	const char *help;
+	int key;		/* short letter, or above 255 */
+	int verbs;
+};
+
+enum {
+	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI,
+};
+
+static const struct opt options[] = {
+	{ "kernel", "FILE", "bzImage, ELF vmlinux (PVH or 64-bit) or multiboot ELF", 'k', V_RUN },
+	{ "initrd", "FILE", "initial RAM disk, or multiboot module 0", 'i', V_RUN },
+	{ "cmdline", "TEXT", "kernel command line", 'p', V_RUN },
+	{ "cpus", "N", "number of vCPUs (1)", 'c', V_RUN },
+	{ "memory", "SIZE", "RAM with K, M, G or T; a plain number is MiB (256M)", 'm', V_RUN },
+	{ "serial", "WHERE", "COM1: stdio, file=PATH or none (stdio)", O_SERIAL, V_RUN },
+	{ "device", "NAME", "add a device: testdev (exit port 0xf4 and more)", O_DEVICE, V_RUN },
+	{ "timeout", "SECONDS", "stop the guest after this long, exit code 124", O_TIMEOUT, V_RUN },
+	{ "name", "NAME", "the guest's name (its kernel file's)", O_NAME, V_RUN },
+	{ "dry-run", NULL, "check everything, print the configuration as JSON, stop", O_DRY_RUN, V_RUN },
+	{ "json", NULL, "print JSON", O_JSON, V_LIST },
+	{ "dump-acpi", "DIR", NULL, O_ACPI, V_VERSION },
+	{ "quiet", NULL, "say nothing but errors", 'q', V_ALL },
+	{ "verbose", NULL, "say more; twice: log accesses to absent devices", 'v', V_ALL },
+	{ "help", NULL, "this text", 'h', V_ALL },
+};
+
+static int verb_bit(const char *verb)
+{
+	if (!strcmp(verb, "run"))
+		return V_RUN;
+	return !strcmp(verb, "doctor") ? V_DOCTOR : V_VERSION;
+}
+
+/**
+ * opts_help() - print a verb's help
+ * @verb: "run", "doctor" or "version"
+ */
+void opts_help(const char *verb)
+{
+	int bit = verb_bit(verb);
+	char left[64];
+	size_t i;
+
+	printf("usage: halo %s %s[OPTION]...\n\n", verb, bit == V_RUN ? "--kernel FILE " : "");
+	for (i = 0; i < ARRAY_SIZE(options); i++) {
+		const struct opt *o = &options[i];
+
+		if (!(o->verbs & bit) || !o->help)
+			continue;
+		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", o->key < 256 ? '-' : ' ',
+			 o->key < 256 ? o->key : ' ', o->key < 256 ? "," : " ", o->name,
+			 o->arg ? " " : "", o->arg ? o->arg : "");
+		printf("  %-24s  %s\n", left, o->help);
+	}
+	if (bit == V_RUN)
+		printf("\nOn the serial console: ^A x quits, ^A h tells the other keys.\n"
+		       "Exit code: 0 power-off or reset, 124 time-out, 125 error, 126 no usable\n"
+		       "/dev/halo, 127 no such image, 128+N signal N, 253 triple fault, 254 VM entry\n"
+		       "failed, 255 guest panic; with --device testdev (status << 1) | 1.\n");
+}
+
+/**
+ * parse_size() - read a size of memory
+ * @s: digits and K, M, G or T; without a letter it is in MiB
+ * @bytes: gets it
+ *
+ * Return: 0, or -1 if it is no size.
+ */
+int parse_size(const char *s, u64 *bytes)
+{
+	static const char units[] = "KMGT";
+	unsigned int shift = 20;
+	const char *u;
+	char *end;
+	u64 n;
+
+	if (!isdigit((unsigned char)*s))
+		return -1;
+	errno = 0;
+	n = strtoull(s, &end, 10);
+	if (errno)
+		return -1;
+	if (*end) {
+		u = strchr(units, toupper((unsigned char)*end));
+		if (!u)
+			return -1;
+		shift = 10 * (unsigned int)(u - units + 1);
+		end++;
+		/* "512M", "512MB" and "512MiB" all mean the same. */
+		if (!strcmp(end, "B") || !strcmp(end, "iB") || !strcmp(end, "b"))
+			end += strlen(end);
+	}
+	if (*end || n > UINT64_MAX >> shift)
+		return -1;
+	*bytes = n << shift;
+	return 0;
+}
+
+/**
+ * parse_seconds() - read a time
+ * @s: seconds, with a fraction if need be
+ * @ns: gets it
+ *
+ * Return: 0, or -1 if it is no time above zero.
+ */
+int parse_seconds(const char *s, u64 *ns)
+{
+	char *end;
+	double d;
+
+	if (!isdigit((unsigned char)*s) && *s != '.')
+		return -1;
+	d = strtod(s, &end);
+	if (end == s || (*end && strcmp(end, "s")) || !(d > 0) || d > 1e9)
+		return -1;
+	*ns = (u64)(d * (double)NS_PER_SEC);
+	return *ns ? 0 : -1;
+}
+
+static int bad(const char *verb, const char *what, const char *why)
+{
+	char fix[64];
+
+	snprintf(fix, sizeof(fix), "see halo %s --help", verb);
+	return msg_fail(EC_ERROR, what, fix, "%s", why);
+}
+
+static int set_memory(struct run_config *c, const char *arg)
+{
+	if (parse_size(arg, &c->memory))
+		return bad("run", "--memory", "not a size such as 512M or 2G");
+	if (c->memory < 2 * MIB)
+		return msg_fail(EC_ERROR, "--memory", "give at least 2M", "too little for any guest");
+	if (c->memory % PAGE_BYTES)
+		return msg_fail(EC_ERROR, "--memory", "round it", "not a multiple of 4 KiB");
+	if (c->memory > 1024 * GIB)
+		return msg_fail(EC_ERROR, "--memory", "give at most 1T", "more than halo maps");
+	return 0;
+}
+
+static int set_cpus(struct run_config *c, const char *arg)
+{
+	char *end;
+	long n = strtol(arg, &end, 10);
+
+	if (!isdigit((unsigned char)*arg) || *end || n < 1 || n > MAX_CPUS)
+		return msg_fail(EC_ERROR, "--cpus", "give a number from 1 to 64", "not a number of vCPUs");
+	c->cpus = (unsigned int)n;
+	return 0;
+}
+
+static int set_serial(struct run_config *c, const char *arg)
+{
+	if (!strcmp(arg, "stdio")) {
+		c->serial = SERIAL_STDIO;
+	} else if (!strcmp(arg, "none")) {
+		c->serial = SERIAL_NONE;
+	} else if (!strncmp(arg, "file=", 5) && arg[5]) {
+		c->serial = SERIAL_FILE;
+		c->serial_path = arg + 5;
+	} else {
+		return bad("run", "--serial", "neither stdio nor file=PATH nor none");
+	}
+	return 0;
+}
+
+static int set_option(struct run_config *c, int key, const char *arg)
+{
+	switch (key) {
+	case 'k':
+		c->kernel = arg;
+		return 0;
+	case 'i':
+		c->initrd = arg;
+		return 0;
+	case 'p':
+		c->cmdline = arg;
+		return 0;
+	case 'c':
+		return set_cpus(c, arg);
+	case 'm':
+		return set_memory(c, arg);
+	case O_SERIAL:
+		return set_serial(c, arg);
+	case O_DEVICE:
+		if (strcmp(arg, "testdev"))
+			return msg_fail(EC_ERROR, "--device", "the only one is testdev",
+					"no device \"%s\"", arg);
+		c->testdev = true;
+		return 0;
+	case O_TIMEOUT:
+		if (parse_seconds(arg, &c->timeout_ns))
+			return bad("run", "--timeout", "not a number of seconds above 0");
+		return 0;
+	case O_NAME:
+		c->name = arg;
+		return 0;
+	case O_DRY_RUN:
+		c->dry_run = true;
+		return 0;
+	}
+	return EC_ERROR;
+}
+
+static void make_tables(int verb, struct option *lo, char *so)
+{
+	size_t i;
+
+	*so++ = ':';
+	for (i = 0; i < ARRAY_SIZE(options); i++) {
+		const struct opt *o = &options[i];
+
+		if (!(o->verbs & verb))
+			continue;
+		*lo++ = (struct option){ o->name, o->arg ? required_argument : no_argument,
+					 NULL, o->key };
+		if (o->key < 256) {
+			*so++ = (char)o->key;
+			if (o->arg)
+				*so++ = ':';
+		}
+	}
+	memset(lo, 0, sizeof(*lo));
+	*so = 0;
+}
+
+/* One option for all verbs; @run or @list is what it is set in. */
+static int parse(const char *verb, int argc, char **argv, struct run_config *run,
+		 struct list_config *list)
+{
+	struct option lo[ARRAY_SIZE(options) + 1];
+	char so[2 * ARRAY_SIZE(options) + 2];
+	int key, r = 0;
+
+	make_tables(verb_bit(verb), lo, so);
+	opterr = 0;
+	optind = 0;		/* glibc: start afresh */
+	while (!r && (key = getopt_long(argc, argv, so, lo, NULL)) != -1) {
+		if (key == '?')
+			return bad(verb, optind > 0 && optind <= argc ? argv[optind - 1] : "option",
+				   "unknown or ambiguous option");
+		if (key == ':')
+			return bad(verb, argv[optind - 1], "needs a value");
+		if (key == 'h')
+			return OPTS_HELP;
+		if (key == 'v')
+			msg_level = msg_level < 0 ? 1 : msg_level + 1;
+		else if (key == 'q')
+			msg_level = -1;
+		else if (key == O_JSON)
+			list->json = true;
+		else if (key == O_ACPI)
+			list->acpi_dir = optarg;
+		else
+			r = set_option(run, key, optarg);
+	}
+	if (!r && optind < argc)
+		return bad(verb, argv[optind], "unexpected argument");
+	return r;
+}
+
+/**
+ * opts_run() - parse the command line of "halo run"
+ * @argc: count, from the verb
+ * @argv: words, from the verb
+ * @c: gets the configuration
+ *
+ * Return: 0, OPTS_HELP, or the exit code after the error was told.
+ */
+int opts_run(int argc, char **argv, struct run_config *c)
+{
+	const char *slash;
+	int r;
+
+	memset(c, 0, sizeof(*c));
+	c->cmdline = "";
+	c->memory = 256 * MIB;
+	c->cpus = 1;
+	r = parse("run", argc, argv, c, NULL);
+	if (r)
+		return r;
+	if (!c->kernel)
+		return bad("run", "--kernel", "missing: there is nothing to run");
+	if (!c->name) {
+		slash = strrchr(c->kernel, '/');
+		c->name = slash ? slash + 1 : c->kernel;
+	}
+	return 0;
+}
+
+/**
+ * opts_list() - parse the command line of "halo doctor" and "halo version"
+ * @verb: which
+ * @argc: count, from the verb
+ * @argv: words, from the verb
+ * @c: gets the configuration
+ *
+ * Return: 0, OPTS_HELP, or the exit code after the error was told.
+ */
+int opts_list(const char *verb, int argc, char **argv, struct list_config *c)
+{
+	memset(c, 0, sizeof(*c));
+	return parse(verb, argc, argv, NULL, c);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef HALO_TOOL_OPTS_H
+#define HALO_TOOL_OPTS_H
+
+#include "types.h"
+
+#define MAX_CPUS	64
+
+enum serial_kind {
+	SERIAL_STDIO,
+	SERIAL_FILE,
+	SERIAL_NONE,
+};
+
+/**
+ * struct run_config - what "halo run" was asked for
+ * @kernel: kernel file
+ * @initrd: initrd file, NULL for none
+ * @cmdline: kernel command line, "" for none
+ * @name: the guest's name
+ * @memory: bytes of RAM
+ * @cpus: vCPUs
+ * @serial: where COM1 goes
+ * @serial_path: file for SERIAL_FILE
+ * @testdev: --device testdev
+ * @timeout_ns: stop after this long, 0 = never
+ * @dry_run: print the configuration and stop
+ */
+struct run_config {
+	const char *kernel;
+	const char *initrd;
+	const char *cmdline;
+	const char *name;
+	u64 memory;
+	unsigned int cpus;
+	enum serial_kind serial;
+	const char *serial_path;
+	bool testdev;
+	u64 timeout_ns;
+	bool dry_run;
+};
+
+/* What parsing says besides "go on" (0) and an exit code. */
+#define OPTS_HELP	(-1)
+
+/**
+ * struct list_config - what "halo doctor" and "halo version" were asked for
+ * @json: print JSON
+ * @acpi_dir: write the ACPI tables there (for the tests)
+ */
+struct list_config {
+	bool json;
+	const char *acpi_dir;
+};
+
+int opts_run(int argc, char **argv, struct run_config *c);
+int opts_list(const char *verb, int argc, char **argv, struct list_config *c);
+int parse_size(const char *s, u64 *bytes);
+int parse_seconds(const char *s, u64 *ns);
+void opts_help(const char *verb);
+
+#endif /* HALO_TOOL_OPTS_H */

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The vCPU threads: RUN, take the exits, answer, RUN again.
+ *
+ * One thread per vCPU. Devices are touched under the machine's lock only; the
+ * rings and the STATE page belong to the thread. A thread ends when the machine
+ * stops, or stops the machine when its vCPU can't go on.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "machine.h"
+#include "msg.h"
+
+#define KICK_SIGNAL	(SIGRTMIN + 1)
+#define EMPTY_RUNS_MAX	1000
+#define FAULT_RETRIES	100
+#define KVM_ENOSYS	1000
+
+static void on_kick(int sig)
+{
+	(void)sig;
+}
+
+static void hex_bytes(char *text, const struct halo_exit *x)
+{
+	unsigned int i, n = x->insn_len && x->insn_len <= 15 ? x->insn_len : 15;
+
+	for (i = 0; i < n; i++)
+		sprintf(text + 3 * i, "%02x ", x->insn[i]);
+	text[3 * n - 1] = 0;
+}
+
+static void string_access(struct machine *m, struct machine_vcpu *v, struct bus *b,
+			  const struct halo_exit *x)
+{
+	bool write = x->flags & HALO_EXIT_F_WRITE;
+	u64 i, val, step = x->type == HALO_EXIT_MMIO ? x->size : 0;
+	u64 n = x->data;
+
+	if (!x->size || x->size > 8)
+		return;
+	if (n > v->hv.data_bytes / x->size)
+		n = v->hv.data_bytes / x->size;
+	for (i = 0; i < n && !machine_stopping(m); i++) {
+		u8 *p = v->hv.data + i * x->size;
+
+		if (write) {
+			val = 0;
+			memcpy(&val, p, x->size);
+			bus_write(b, x->addr + i * step, x->size, val);
+		} else {
+			val = bus_read(b, x->addr + i * step, x->size);
+			memcpy(p, &val, x->size);
+		}
+	}
+}
+
+static void bus_exit(struct machine_vcpu *v, const struct halo_exit *x, struct halo_reply *r)
+{
+	struct machine *m = v->m;
+	struct bus *b = x->type == HALO_EXIT_PIO ? &m->pio : &m->mmio;
+
+	pthread_mutex_lock(&m->lock);
+	if (x->flags & HALO_EXIT_F_STRING)
+		string_access(m, v, b, x);
+	else if (x->size && x->size <= 8 && x->flags & HALO_EXIT_F_WRITE)
+		bus_write(b, x->addr, x->size, x->data);
+	else if (x->size && x->size <= 8)
+		r->data = bus_read(b, x->addr, x->size);
+	machine_rearm(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* The reader of the guest's output is slow: let this vCPU wait, without a lock. */
+static void wait_for_reader(struct machine *m)
+{
+	struct timespec ms = { 0, 5000000 };
+
+	while (__atomic_load_n(&m->console.out_polled, __ATOMIC_RELAXED) &&
+	       console_full(&m->console) && !machine_stopping(m))
+		nanosleep(&ms, NULL);
+}
+
+static unsigned int privilege(struct machine_vcpu *v)
+{
+	struct halo_state *s = v->hv.state;
+
+	s->wanted = HALO_STATE_SEGS | HALO_STATE_GPRS;
+	if (ioctl(v->hv.fd, HALO_VCPU_GET_STATE) < 0)
+		return 0;
+	s->wanted = 0;
+	return s->seg[HALO_SEG_SS].attrib >> 5 & 3;
+}
+
+static void insn_exit(struct machine_vcpu *v, const struct halo_exit *x, struct halo_reply *r)
+{
+	unsigned int cpl = privilege(v);
+	char bytes[64];
+
+	hex_bytes(bytes, x);
+	r->action = HALO_ACTION_INJECT;
+	r->vector = 6;
+	if (cpl) {
+		msg_note(1, "vCPU %u: instruction not emulated at %#llx: %s; #UD", v->hv.id,
+			 (unsigned long long)x->rip, bytes);
+		return;
+	}
+	machine_stop(v->m, EC_INTERNAL, true,
+		     "guest kernel: instruction at %#llx is not emulated: %s (address %#llx)",
+		     (unsigned long long)x->rip, bytes, (unsigned long long)x->addr);
+}
+
+static void memory_exit(struct machine_vcpu *v, const struct halo_exit *x, struct halo_reply *r)
+{
+	/* testdev may just have changed the page's protection: wait for it to end. */
+	pthread_mutex_lock(&v->m->lock);
+	pthread_mutex_unlock(&v->m->lock);
+	r->action = HALO_ACTION_RETRY;
+	v->faults = x->addr == v->last_fault ? v->faults + 1 : 0;
+	v->last_fault = x->addr;
+	if (v->faults >= FAULT_RETRIES)
+		machine_stop(v->m, EC_INTERNAL, true, "guest memory at %#llx is gone",
+			     (unsigned long long)x->addr);
+}
+
+static void fail_exit(struct machine_vcpu *v, const struct halo_exit *x)
+{
+	static const char *const why[] = {
+		[HALO_FAIL_ENTRY] = "VM entry refused",
+		[HALO_FAIL_UNKNOWN_EXIT] = "unknown VM exit",
+		[HALO_FAIL_MACHINE_CHECK] = "machine check",
+		[HALO_FAIL_EVENT_LOOP] = "an event that faults for ever",
+		[HALO_FAIL_INTERNAL] = "inconsistent state",
+	};
+	const char *text = "failure";
+
+	if (x->data < ARRAY_SIZE(why) && why[x->data])
+		text = why[x->data];
+	machine_stop(v->m, EC_INTERNAL, true, "vCPU %u: %s, code %#llx, RIP %#llx", v->hv.id, text,
+		     (unsigned long long)x->addr, (unsigned long long)x->rip);
+}
+
+static void answer(struct machine_vcpu *v, const struct halo_exit *x, struct halo_reply *r)
+{
+	struct machine *m = v->m;
+
+	switch (x->type) {
+	case HALO_EXIT_PIO:
+	case HALO_EXIT_MMIO:
+		bus_exit(v, x, r);
+		if (console_full(&m->console))
+			wait_for_reader(m);
+		break;
+	case HALO_EXIT_MSR:
+		r->action = HALO_ACTION_INJECT;
+		r->vector = 13;
+		r->has_error = 1;
+		break;
+	case HALO_EXIT_HYPERCALL:
+		r->data = (u64)-KVM_ENOSYS;
+		break;
+	case HALO_EXIT_INTACK:
+		pthread_mutex_lock(&m->lock);
+		r->data = pic_ack(&m->pic);
+		pthread_mutex_unlock(&m->lock);
+		break;
+	case HALO_EXIT_EOI:
+		pthread_mutex_lock(&m->lock);
+		ioapic_eoi(&m->ioapic, (u8)x->data);
+		pthread_mutex_unlock(&m->lock);
+		break;
+	case HALO_EXIT_INSN:
+		insn_exit(v, x, r);
+		break;
+	case HALO_EXIT_HLT:
+		msg_note(1, "vCPU %u: halted with interrupts off at RIP %#llx", v->hv.id,
+			 (unsigned long long)x->rip);
+		break;
+	case HALO_EXIT_SHUTDOWN:
+		machine_stop(m, EC_TRIPLE, true, "the guest took a triple fault on vCPU %u, RIP %#llx",
+			     v->hv.id, (unsigned long long)x->rip);
+		break;
+	case HALO_EXIT_FAIL:
+		fail_exit(v, x);
+		break;
+	case HALO_EXIT_MEMORY:
+		memory_exit(v, x, r);
+		break;
+	case HALO_EXIT_RESET:
+		machine_stop(m, EC_OK, false, "the guest reset itself (INIT)");
+		break;
+	case HALO_EXIT_DEBUG:
+		break;
+	default:
+		machine_stop(m, EC_INTERNAL, true, "vCPU %u: unknown exit type %u", v->hv.id, x->type);
+	}
+}
+
+static int drain(struct machine_vcpu *v)
+{
+	struct halo_exit x;
+	int r, n = 0;
+
+	while (!machine_stopping(v->m) && (r = ring_next_exit(&v->hv.ring, &x)) != 0) {
+		struct halo_reply reply = { 0 };
+
+		if (r < 0) {
+			machine_stop(v->m, EC_INTERNAL, true, "vCPU %u: the exit ring is broken", v->hv.id);
+			break;
+		}
+		n++;
+		v->exits[x.type < EXIT_TYPES ? x.type : 0]++;
+		reply.seq = x.seq;
+		answer(v, &x, &reply);
+		if (!(x.flags & HALO_EXIT_F_SYNC) || machine_stopping(v->m))
+			continue;
+		if (ring_put_reply(&v->hv.ring, &reply) < 0)
+			machine_stop(v->m, EC_INTERNAL, true, "vCPU %u: the reply ring is full", v->hv.id);
+	}
+	return n;
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct machine_vcpu *v = arg;
+	struct machine *m = v->m;
+	unsigned int empty = 0;
+
+	while (!machine_stopping(m)) {
+		if (ioctl(v->hv.fd, HALO_VCPU_RUN) < 0) {
+			if (errno == EINTR || errno == EAGAIN)
+				continue;
+			if (!machine_stopping(m))
+				machine_stop(m, EC_INTERNAL, true, "vCPU %u: RUN: %s", v->hv.id,
+					     strerror(errno));
+			break;
+		}
+		empty = drain(v) ? 0 : empty + 1;
+		if (empty > EMPTY_RUNS_MAX)
+			machine_stop(m, EC_INTERNAL, true, "vCPU %u: RUN returns without an exit", v->hv.id);
+	}
+	__atomic_store_n(&v->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/**
+ * vcpus_start() - start a thread per vCPU
+ * @m: the machine
+ *
+ * Return: 0, or the exit code after the error was told.
+ */
+int vcpus_start(struct machine *m)
+{
+	struct sigaction sa = { .sa_handler = on_kick };
+	sigset_t kick, old;
+	unsigned int i;
+	char name[16];
+	int r = 0;
+
+	sigaction(KICK_SIGNAL, &sa, NULL);
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, &old);
+	for (i = 0; i < m->cfg->cpus && !r; i++) {
+		struct machine_vcpu *v = &m->vcpu[i];
+
+		r = pthread_create(&v->thread, NULL, vcpu_main, v);
+		if (r)
+			break;
+		v->started = true;
+		snprintf(name, sizeof(name), "halo-vcpu-%u", i);
+		pthread_setname_np(v->thread, name);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r)
+		r = msg_fail(EC_ERROR, "threads", "raise the limit (ulimit -u)", "%s", strerror(r));
+	return r;
+}
+
+/**
+ * vcpus_stop() - end the vCPU threads; the machine is stopping
+ * @m: the machine
+ */
+void vcpus_stop(struct machine *m)
+{
+	struct timespec ms = { 0, 1000000 };
+	unsigned int i;
+
+	for (i = 0; i < m->cfg->cpus; i++) {
+		struct machine_vcpu *v = &m->vcpu[i];
+
+		if (!v->started)
+			continue;
+		/* A signal may come just before RUN: repeat until the thread is out. */
+		while (!__atomic_load_n(&v->done, __ATOMIC_ACQUIRE)) {
+			ioctl(v->hv.fd, HALO_VCPU_KICK);
+			pthread_kill(v->thread, KICK_SIGNAL);
+			nanosleep(&ms, NULL);
+		}
+		pthread_join(v->thread, NULL);
+		v->started = false;
+	}
+}
