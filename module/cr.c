@@ -128,24 +128,35 @@ static u64 halo_cr_read(struct halo_vcpu *vcpu, unsigned int nr)
 	}
 }
 
-/* SMSW and LMSW name CR0 and may have a memory operand. */
-static enum halo_next halo_exit_lmsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
+/* LMSW can set PE but not clear it. */
+static void halo_lmsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
 {
-	struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS);
-	u16 msw = 0;
+	u64 cr0 = halo_arch_get(vcpu, ARCH_CRS)->cr0;
+	u64 msw = vcpu->cpu.gpr[insn->rm & 15];
 
-	if (insn->flags & HALO_INSN_F_MEM) {
-		/* Rare enough: the tool hears of it, or user code gets #UD. */
-		halo_ud(vcpu);
-		return NEXT_RESUME;
-	}
-	msw = vcpu->cpu.gpr[insn->rm & 15];
-	/* LMSW can set PE but not clear it. */
-	if (halo_cr0_write(vcpu, (a->cr0 & ~0xeull) | (msw & 0xf) | (a->cr0 & X86_CR0_PE)))
+	if ((insn->flags & HALO_INSN_F_MEM) && halo_operand(vcpu, insn, &msw, 2, false))
+		return;
+	if (halo_cr0_write(vcpu, (cr0 & ~0xeull) | (msw & 0xf)))
 		halo_gp(vcpu);
 	else
 		halo_skip(vcpu, insn->len);
-	return NEXT_RESUME;
+}
+
+/* To memory SMSW stores 16 bits, to a register as many as the operand has. */
+static void halo_smsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
+{
+	u64 cr0 = halo_arch_get(vcpu, ARCH_CRS)->cr0;
+	u64 *reg = &vcpu->cpu.gpr[insn->rm & 15];
+
+	if (insn->flags & HALO_INSN_F_MEM) {
+		if (halo_operand(vcpu, insn, &cr0, 2, true))
+			return;
+	} else if (insn->op_size == 2) {
+		*reg = (*reg & ~0xffffull) | (u16)cr0;
+	} else {
+		*reg = insn->op_size == 4 ? (u32)cr0 : cr0;
+	}
+	halo_skip(vcpu, insn->len);
 }
 
 /**
@@ -170,7 +181,8 @@ enum halo_next halo_exit_cr(struct halo_vcpu *vcpu)
 			return NEXT_RESUME;
 		switch (insn.kind) {
 		case HALO_INSN_LMSW:
-			return halo_exit_lmsw(vcpu, &insn);
+			halo_lmsw(vcpu, &insn);
+			return NEXT_RESUME;
 		case HALO_INSN_CLTS:
 			a = halo_arch_get(vcpu, ARCH_CRS);
 			a->cr0 &= ~(u64)X86_CR0_TS;
@@ -178,12 +190,8 @@ enum halo_next halo_exit_cr(struct halo_vcpu *vcpu)
 			halo_skip(vcpu, len);
 			return NEXT_RESUME;
 		case HALO_INSN_SMSW:
-			if (insn.flags & HALO_INSN_F_MEM) {
-				halo_ud(vcpu);
-				return NEXT_RESUME;
-			}
-			write = false;
-			break;
+			halo_smsw(vcpu, &insn);
+			return NEXT_RESUME;
 		case HALO_INSN_MOV_TO_CR:
 			write = true;
 			break;

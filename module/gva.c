@@ -6,6 +6,8 @@
  * sleep.  A fault that the guest has earned is queued here, and the caller gets
  * -EFAULT and lets the guest have it.
  */
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
 #include <asm/processor-flags.h>
 #include "vcpu.h"
 #include "walk.h"
@@ -15,6 +17,22 @@ static int halo_walk_read(void *opaque, u64 gpa, void *out, unsigned int bytes)
 	struct halo_vcpu *vcpu = opaque;
 
 	return halo_mem_read(&vcpu->vm->mem, gpa, out, bytes);
+}
+
+/* Accessed and dirty bits of an access that the module makes for the guest. */
+static int halo_walk_cmpxchg(void *opaque, u64 gpa, u64 old, u64 new, unsigned int bytes)
+{
+	struct halo_vcpu *vcpu = opaque;
+	int idx = halo_mem_enter(&vcpu->vm->mem);
+	void __user *hva = halo_mem_hva(&vcpu->vm->mem, gpa, true);
+	u32 old32 = old;
+	int ret = -EFAULT;
+
+	if (hva && access_ok(hva, bytes))
+		ret = bytes == 8 ? __try_cmpxchg_user((u64 __user *)hva, &old, new, fault64) :
+				   __try_cmpxchg_user((u32 __user *)hva, &old32, (u32)new, fault32);
+	halo_mem_leave(&vcpu->vm->mem, idx);
+	return ret > 0 ? -EAGAIN : ret;
 }
 
 /**
@@ -68,12 +86,25 @@ static int halo_gva_walk(struct halo_vcpu *vcpu, u64 gva, unsigned int access,
 		.maxphyaddr = vcpu->caps.maxphyaddr,
 		.gbpages = vcpu->caps.has & HALO_HAS_GBPAGES,
 		.read = halo_walk_read,
+		/* A fetch repeats what the CPU has just done, bits and all. */
+		.cmpxchg = access & HALO_WALK_FETCH ? NULL : halo_walk_cmpxchg,
 		.opaque = vcpu,
 	};
 
 	if (halo_cpl(vcpu) == 3)
 		access |= HALO_WALK_USER;
 	return halo_walk(&ctx, gva, access, res);
+}
+
+/* Queue what the walk has earned the guest. */
+static int halo_walk_failed(struct halo_vcpu *vcpu, u64 gva, int err,
+			    const struct halo_walk_result *res)
+{
+	if (err == -EINVAL)	/* not canonical */
+		halo_gp(vcpu);
+	else
+		halo_page_fault(vcpu, gva, res->error_code);
+	return -EFAULT;
 }
 
 /**
@@ -89,10 +120,14 @@ int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *g
 {
 	struct halo_walk_result res;
 
-	if (halo_gva_walk(vcpu, gva, access, &res)) {
-		halo_page_fault(vcpu, gva, res.error_code);
-		return -EFAULT;
-	}
+	int err;
+
+	/* Another vCPU rewriting the tables under us: it ends some time. */
+	do {
+		err = halo_gva_walk(vcpu, gva, access, &res);
+	} while (err == -EAGAIN && !fatal_signal_pending(current));
+	if (err)
+		return halo_walk_failed(vcpu, gva, err, &res);
 	*gpa = res.gpa;
 	return 0;
 }
@@ -198,6 +233,7 @@ int halo_fetch(struct halo_vcpu *vcpu)
 	struct halo_mem *mem = &vcpu->vm->mem;
 	unsigned int want = HALO_INSN_MAX, first;
 	u64 rip = vcpu->cpu.rip;
+	int err;
 
 	if (vcpu->bytes_len)
 		return vcpu->bytes_len;
@@ -209,10 +245,9 @@ int halo_fetch(struct halo_vcpu *vcpu)
 	if (!halo_mode64(vcpu))
 		rip = (u32)(rip + halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_CS].base);
 
-	if (halo_gva_walk(vcpu, rip, HALO_WALK_FETCH, &res)) {
-		halo_page_fault(vcpu, rip, res.error_code);
-		return -EFAULT;
-	}
+	err = halo_gva_walk(vcpu, rip, HALO_WALK_FETCH, &res);
+	if (err)
+		return halo_walk_failed(vcpu, rip, err, &res);
 	first = min_t(unsigned int, want, PAGE_SIZE - (rip & ~PAGE_MASK));
 	if (halo_mem_read(mem, res.gpa, vcpu->bytes, first)) {
 		/* Code in a device or nowhere: nothing to decode. */

@@ -110,6 +110,34 @@ static const struct halo_insn_ops halo_mmio_ops = {
 	.mem_write = halo_op_mem_write,
 };
 
+/**
+ * halo_operand() - copy an instruction's memory operand
+ * @vcpu: the vCPU
+ * @insn: the instruction, with HALO_INSN_F_MEM
+ * @buf: from or to
+ * @size: bytes
+ * @write: into guest memory
+ *
+ * Return: 0; an errno with the fault queued, or with #GP(0) for a device.
+ */
+int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf,
+		 unsigned int size, bool write)
+{
+	struct halo_insn_mem mem;
+	u64 linear;
+	int err;
+
+	err = halo_insn_ea(insn, &halo_mmio_ops, vcpu, &mem);
+	if (err)
+		return err;
+	err = halo_seg_linear(vcpu, mem.seg & 7, mem.offset, size, write, &linear);
+	if (!err)
+		err = halo_gva_copy(vcpu, linear, buf, size, write);
+	if (err == -ENXIO)
+		halo_gp(vcpu);
+	return err;
+}
+
 /* Userspace may know better; a guest's user program may not end its VM. */
 static enum halo_next halo_mmio_unknown(struct halo_vcpu *vcpu, int len)
 {
