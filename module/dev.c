@@ -254,7 +254,7 @@ static long halo_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	switch (cmd) {
 	case HALO_GET_API_VERSION:
-		return arg ? -EINVAL : HALO_API_VERSION;
+		return HALO_API_VERSION;
 	case HALO_GET_CAP:
 		return halo_ioctl_cap((void __user *)arg);
 	case HALO_GET_SUPPORTED_CPUID:

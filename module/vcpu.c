@@ -463,7 +463,7 @@ static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long a
 	if (!mutex_trylock(&vcpu->lock))
 		return -EBUSY;
 	if (cmd == HALO_VCPU_RUN)
-		ret = arg ? -EINVAL : halo_vcpu_run(vcpu);
+		ret = halo_vcpu_run(vcpu);
 	else
 		ret = halo_vcpu_locked(vcpu, cmd, (void __user *)arg);
 	mutex_unlock(&vcpu->lock);
