@@ -11,11 +11,13 @@ Serial ports, on every machine:
     ttyS2  control   init's words to run: booted, up, exit N, done
 """
 import ctypes
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 
 PR_SET_PDEATHSIG = 1
@@ -44,15 +46,34 @@ class Machine:
     control: socket.socket
     monitor: socket.socket
 
+    def _ask(self, line):
+        """One line for the human monitor, and its answer, by way of QMP."""
+        request = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
+        self.monitor.sendall(json.dumps(request).encode() + b"\n")
+        while True:
+            answer = json.loads(self.replies.readline() or b'{"return": ""}')
+            if "return" in answer or "error" in answer:
+                return str(answer.get("return", answer))
+
     def ask_state(self):
-        """A machine that hangs: have it print where its CPUs are."""
+        """A machine that hangs: have it print where its CPUs and tasks are.
+
+        The kernel's part comes by the console; returns the emulator's part.
+        """
         try:
+            self.monitor.settimeout(5)
+            self.replies = self.monitor.makefile("rb")
+            self.monitor.sendall(b'{"execute": "qmp_capabilities"}\n')
+            self.replies.readline()     # the greeting
+            self.replies.readline()
             for key in b"lw":
-                self.monitor.sendall(b"chardev-send-break console\n")
+                # A key counts as sysrq only right behind a break.
+                self._ask("chardev-send-break console")
                 self.console.sendall(bytes([key]))
-            self.monitor.sendall(b"info registers -a\n")
-        except OSError:
-            pass
+                time.sleep(1)
+            return self._ask("info registers -a").replace("\r\n", "\n").encode()
+        except (OSError, ValueError):
+            return b"the emulator does not answer\n"
 
     def kill(self):
         if self.process.poll() is None:
@@ -85,7 +106,7 @@ def start_qemu(spec, cpu):
     # ttyS2 gets a line of its own: an edge-triggered one shared with ttyS0 loses edges.
     for index, (name, irq) in enumerate((("console", 4), ("output", 3), ("control", 5))):
         cmd += ["-device", f"isa-serial,index={index},irq={irq},chardev={name}"]
-    cmd += ["-mon", "chardev=monitor,mode=readline"]
+    cmd += ["-mon", "chardev=monitor,mode=control"]
     fds = [spec.initrd] + [theirs.fileno() for _, theirs in pairs.values()]
     process = subprocess.Popen(cmd, pass_fds=fds, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, start_new_session=True,
