@@ -209,6 +209,70 @@ static void test_rights_independent(void **state)
 	for_each_kind(rights_independent);
 }
 
+static void split_short(const struct hw *hw, struct gpt *g)
+{
+	struct gpt_cache cache = {};
+	struct gpt_leaf leaf;
+
+	assert_int_equal(map(g, G1, 3 * G1, 3, GPT_READ | GPT_EXEC), 0);
+	assert_int_equal(gpt_split(g, &cache, G1, 3), 0);
+	assert_int_equal(gpt_split(g, &cache, 0, 1), 0);
+	/* Two tables are needed: with one, nothing happens, not even the half. */
+	assert_int_equal(gpt_cache_fill(g, &cache, 1), 0);
+	assert_int_equal(gpt_split(g, &cache, G1 + 5 * M2 + K4, 1), -ENOMEM);
+	assert_true(gpt_lookup(g, G1 + 5 * M2 + K4, &leaf));
+	assert_int_equal(leaf.level, 3);
+	assert_int_equal(gpt_cache_fill(g, &cache, 2), 0);
+	assert_int_equal(gpt_split(g, &cache, G1 + 5 * M2 + K4, 1), 1);
+	assert_int_equal(cache.nr, 0);
+	assert_true(gpt_lookup(g, G1 + 5 * M2 + K4, &leaf));
+	assert_int_equal(leaf.level, 1);
+	assert_int_equal(leaf.hpa, 3 * G1 + 5 * M2 + K4);
+	assert_int_equal(leaf.flags, GPT_READ | GPT_EXEC);
+	assert_true(gpt_lookup(g, G1 + 6 * M2, &leaf));
+	assert_int_equal(leaf.level, 2);
+}
+
+static void test_split_short(void **state)
+{
+	for_each_kind(split_short);
+}
+
+/* A CPU writes to a large page at the moment when it is split. */
+static const struct hw *racing_hw;
+static struct gpt *racing_gpt;
+
+static void racing_write(void)
+{
+	struct hw_result r;
+
+	assert_true(hw_access(racing_hw, (u64)(uintptr_t)racing_gpt->root | racing_hw->encrypt,
+			      M2, GPT_WRITE, &r));
+}
+
+static void split_race(const struct hw *hw, struct gpt *g)
+{
+	struct gpt_cache cache = {};
+	struct gpt_leaf leaf;
+
+	assert_int_equal(map(g, M2, 5 * M2, 2, GPT_RIGHTS), 0);
+	assert_int_equal(gpt_cache_fill(g, &cache, 1), 0);
+	racing_hw = hw;
+	racing_gpt = g;
+	phys_hook = racing_write;
+	assert_int_equal(gpt_split(g, &cache, M2, 1), 1);
+	assert_null(phys_hook);
+	assert_true(gpt_lookup(g, M2 + 7 * K4, &leaf));
+	assert_int_equal(leaf.level, 1);
+	assert_int_equal(leaf.flags,
+			 GPT_RIGHTS | (model_keeps(hw) & (GPT_ACCESSED | GPT_DIRTY)));
+}
+
+static void test_split_race(void **state)
+{
+	for_each_kind(split_race);
+}
+
 static int stop_visit(void *ctx, const struct gpt_leaf *leaf)
 {
 	return --*(int *)ctx ? 0 : 42;
@@ -265,6 +329,8 @@ int main(void)
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_freed_after_flush),
 		cmocka_unit_test(test_rights_independent),
+		cmocka_unit_test(test_split_short),
+		cmocka_unit_test(test_split_race),
 		cmocka_unit_test(test_stopping),
 		cmocka_unit_test(test_wide_zap),
 		cmocka_unit_test(test_random_ept),
