@@ -279,11 +279,16 @@ static void halo_cpuid_clamp_xsave(struct halo_cpuid_table *table)
 	for (i = slot->first; i < slot->first + slot->count; i++) {
 		struct halo_cpuid_entry *e = &table->entries[i];
 
-		if (xsave && e->subleaf == 0)
-			e->ecx = e->ebx = halo_cpuid_xsave_bytes(table, xcr0, false);
-		else if (!xsave || (e->subleaf > 1 &&
-				    (e->subleaf > 62 || !(xcr0 & BIT_ULL(e->subleaf)))))
-			e->eax = e->ebx = e->ecx = e->edx = 0;
+		if (xsave && e->subleaf == 0) {
+			e->ebx = halo_cpuid_xsave_bytes(table, xcr0, false);
+			e->ecx = e->ebx;
+		} else if (!xsave || (e->subleaf > 1 &&
+				      (e->subleaf > 62 || !(xcr0 & BIT_ULL(e->subleaf))))) {
+			e->eax = 0;
+			e->ebx = 0;
+			e->ecx = 0;
+			e->edx = 0;
+		}
 	}
 }
 

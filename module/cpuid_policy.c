@@ -115,7 +115,7 @@ static const struct halo_cpuid_rule halo_cpuid_rules[] = {
 	 *   LAM 26.
 	 */
 	{ 0x7, 1, EAX, B(0) | B(1) | B(2) | B(4) | B(5) | B(7) | B(10) | B(11) | B(12) | B(23), 0 },
-	/* let through: AVX-VNNI-INT8 4, AVX-NE-CONVERT 5, PREFETCHI 14. hide: AMX, CET_SSS, UIRET. */
+	/* let through: AVX-VNNI-INT8 4, AVX-NE-CONVERT 5, PREFETCHI 14. hide: AMX 8, CET_SSS 18. */
 	{ 0x7, 1, EDX, B(4) | B(5) | B(14), 0 },
 	/* let through: XSAVEOPT 0, XSAVEC 1, XGETBV(1) 2. hide: XSAVES 3 (XSS), XFD 4. */
 	{ 0xd, 1, EAX, B(0) | B(1) | B(2), 0 },
@@ -357,7 +357,7 @@ static void halo_cpuid_emit_basic(struct halo_cpuid_build *b)
 	halo_cpuid_emit_topology(b);
 	if (b->xcr0)
 		halo_cpuid_emit_xsave(b);
-	/* hide: RDT 0xf 0x10, SGX 0x12, PT 0x14; TSC and clock rates 0x15 0x16: PV clock has them */
+	/* hide: RDT 0xf 0x10, SGX 0x12, PT 0x14; clock rates 0x15 0x16: the PV clock has them */
 }
 
 /*

@@ -87,7 +87,7 @@ static int halo_gva_walk(struct halo_vcpu *vcpu, u64 gva, unsigned int access,
 		.gbpages = vcpu->caps.has & HALO_HAS_GBPAGES,
 		.read = halo_walk_read,
 		/* A fetch repeats what the CPU has just done, bits and all. */
-		.cmpxchg = access & HALO_WALK_FETCH ? NULL : halo_walk_cmpxchg,
+		.update = access & HALO_WALK_FETCH ? NULL : halo_walk_cmpxchg,
 		.opaque = vcpu,
 	};
 

@@ -125,7 +125,7 @@ static bool walk_is_leaf(const struct walk *w, unsigned int level, u64 entry)
 /* A 4 MiB entry keeps address bits 32 to 39 in its bits 13 to 20 (PSE-36). */
 static unsigned int walk_pse36_bits(const struct walk *w)
 {
-	return min(w->ctx->maxphyaddr, (u8)40) - 32;
+	return min_t(u8, w->ctx->maxphyaddr, 40) - 32;
 }
 
 /* Bits that must be zero in an entry that is present (SDM 3A tables 4-4 to 4-20). */
@@ -286,7 +286,7 @@ static int walk_mark(const struct walk *w)
 			marked |= PTE_D;
 		if (marked == entry)
 			continue;
-		ret = (ctx->cmpxchg)(ctx->opaque, w->addr[i], entry, marked, w->bytes);
+		ret = ctx->update(ctx->opaque, w->addr[i], entry, marked, w->bytes);
 		if (ret)
 			return ret == -EAGAIN ? -EAGAIN : -ENXIO;
 	}
@@ -335,7 +335,7 @@ int halo_walk(const struct halo_walk_ctx *ctx, u64 gva, unsigned int access,
 			return walk_fault(&w, res, HALO_PF_P | HALO_PF_PK);
 		if (!walk_allowed(&w, res))
 			return walk_fault(&w, res, HALO_PF_P);
-		if (!ctx->cmpxchg)
+		if (!ctx->update)
 			return 0;
 		ret = walk_mark(&w);
 		if (ret != -EAGAIN)

@@ -20,7 +20,7 @@
 #define HALO_WALK_WRITE		BIT(0)
 #define HALO_WALK_FETCH		BIT(1)
 #define HALO_WALK_USER		BIT(2)	/* with the rights of CPL 3 */
-#define HALO_WALK_IMPLICIT	BIT(3)	/* supervisor access made by the CPU (GDT, IDT, TSS): AC has no say */
+#define HALO_WALK_IMPLICIT	BIT(3)	/* the CPU's own, of GDT, IDT or TSS: AC has no say */
 
 /* Page-fault error code, as the CPU pushes it (SDM 3A 4.7). */
 #define HALO_PF_P		BIT(0)
@@ -41,7 +41,7 @@
  * @maxphyaddr: the guest's physical-address width, 32 to 52
  * @gbpages: the guest's CPUID has 1 GiB pages
  * @read: read @bytes (4 or 8, aligned) of guest memory at @gpa into @out; 0 or -EFAULT
- * @cmpxchg: replace @old by @new (@bytes 4 or 8) at @gpa: 0, -EAGAIN if the value was another,
+ * @update: replace @old by @new (@bytes 4 or 8) at @gpa: 0, -EAGAIN if the value was another,
  *	-EFAULT. NULL: accessed and dirty bits are left alone, right for a fetch that repeats
  *	what the CPU has just done itself
  * @opaque: handed to both
@@ -56,7 +56,7 @@ struct halo_walk_ctx {
 	u8 maxphyaddr;
 	bool gbpages;
 	int (*read)(void *opaque, u64 gpa, void *out, unsigned int bytes);
-	int (*cmpxchg)(void *opaque, u64 gpa, u64 old, u64 new, unsigned int bytes);
+	int (*update)(void *opaque, u64 gpa, u64 old, u64 new, unsigned int bytes);
 	void *opaque;
 };
 

@@ -51,6 +51,7 @@ static bool halo_zone_access_valid(const struct halo_zone *zone)
 static int halo_zone_check(const struct halo_zone *zone, u32 modes)
 {
 	bool datamatch = zone->flags & HALO_ZONE_DATAMATCH;
+	bool doorbell = zone->mode == HALO_ZONE_DOORBELL;
 
 	if (zone->mode > HALO_ZONE_DENY || zone->flags & ~HALO_ZONE_DATAMATCH)
 		return -EINVAL;
@@ -58,11 +59,11 @@ static int halo_zone_check(const struct halo_zone *zone, u32 modes)
 		return -EINVAL;
 	if (!halo_zone_access_valid(zone))
 		return -EINVAL;
-	if (datamatch && zone->mode != HALO_ZONE_DOORBELL)
+	if (datamatch && !doorbell)
 		return -EINVAL;
 	if (zone->match && !datamatch && zone->mode != HALO_ZONE_CONST)
 		return -EINVAL;
-	if ((zone->mode == HALO_ZONE_DOORBELL) != (zone->eventfd >= 0))
+	if (doorbell ? zone->eventfd < 0 : zone->eventfd != -1)
 		return -EINVAL;
 	if (!(modes & HALO_ZONE_MODE_BIT(zone->mode)))
 		return -EOPNOTSUPP;

@@ -277,7 +277,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	 */
 	if ((c.cr4 & 0x20) && !(c.efer & 0x400))
 		return 0;
-	c.cmpxchg = mem_cmpxchg;
+	c.update = mem_cmpxchg;
 	CHECK(halo_walk(&c, gva, access, &r) == o.ret);
 	if (!o.ret) {
 		unsigned int before = swaps;

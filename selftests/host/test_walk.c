@@ -421,7 +421,7 @@ static void accessed_and_dirty(void **state)
 	assert_int_equal(walk(GVA, HALO_WALK_WRITE), 0);
 	assert_int_equal(mem.q[0x4000 / 8 + 4], RWU);	/* not asked for */
 
-	c.cmpxchg = mem_cmpxchg;
+	c.update = mem_cmpxchg;
 	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
 	assert_int_equal(mem.q[0x1000 / 8 + 1], RWU | A | 0x2000);
 	assert_int_equal(mem.q[0x3000 / 8 + 3], RWU | A | 0x4000);
@@ -436,13 +436,13 @@ static void accessed_and_dirty(void **state)
 
 	/* A fault marks nothing. */
 	long_mode(RWU, RWU, RWU, P | U);
-	c.cmpxchg = mem_cmpxchg;
+	c.update = mem_cmpxchg;
 	assert_int_equal(walk(GVA, HALO_WALK_WRITE), -EFAULT);
 	assert_int_equal(swaps, 0);
 
 	/* Neither does a PDPTE in PAE mode. */
 	clean(PAE, 0);
-	c.cmpxchg = mem_cmpxchg;
+	c.update = mem_cmpxchg;
 	mem.q[0x1000 / 8] = P | 0x2000;
 	mem.q[0x2000 / 8] = RWU | PS;
 	assert_int_equal(walk(0, HALO_WALK_WRITE), 0);
@@ -451,7 +451,7 @@ static void accessed_and_dirty(void **state)
 
 	/* An entry of four bytes does not touch its neighbour. */
 	clean(0, 0);
-	c.cmpxchg = mem_cmpxchg;
+	c.update = mem_cmpxchg;
 	mem.d[0x1000 / 4] = RWU | 0x2000;
 	mem.d[0x2000 / 4] = RWU;
 	mem.d[0x2000 / 4 + 1] = 0x12345678;
@@ -475,13 +475,13 @@ static void churn(void)
 static void tables_that_change_underneath(void **state)
 {
 	long_mode(RWU | A, RWU | A, RWU | A, RWU);
-	c.cmpxchg = mem_cmpxchg;
+	c.update = mem_cmpxchg;
 	meddle = revoke;
 	assert_int_equal(walk(GVA, HALO_WALK_READ), -EFAULT);
 	assert_int_equal(r.error_code, 0);
 
 	long_mode(RWU | A, RWU | A, RWU | A, RWU);
-	c.cmpxchg = mem_cmpxchg;
+	c.update = mem_cmpxchg;
 	meddle = churn;
 	assert_int_equal(walk(GVA, HALO_WALK_READ), -EAGAIN);
 }
