@@ -93,7 +93,7 @@ struct pit_channel {
 struct pit {
 	struct pit_channel ch[3];
 	u64 next;		/* when channel 0 ticks, NEVER */
-	u64 backlog;		/* ticks owed to the guest */
+	u64 given;		/* ticks given since the count began */
 	u8 speaker;		/* port 0x61 bits 0 and 1 */
 	bool refresh;
 	u64 (*now)(void *ctx);

@@ -91,7 +91,7 @@ static void start(struct pit *p, unsigned int i, u32 value)
 	c->loaded = true;
 	if (i)
 		return;
-	p->backlog = 0;
+	p->given = 0;
 	p->next = c->start + ticks_to_ns(c->reload);
 	if (c->mode == 0)
 		irq_set(&p->irq, false);
@@ -139,7 +139,7 @@ u64 pit_deadline(const struct pit *p)
 void pit_expire(struct pit *p, u64 now)
 {
 	struct pit_channel *c = &p->ch[0];
-	u64 period = ticks_to_ns(c->reload), due;
+	u64 due;
 
 	if (now < p->next)
 		return;
@@ -149,21 +149,14 @@ void pit_expire(struct pit *p, u64 now)
 		p->next = NEVER;
 		return;
 	}
-	/* The tick just given was one owed, or the one due at p->next. */
-	due = c->start + (elapsed(c, p->next) / c->reload + 1) * period;
-	if (p->backlog) {
-		p->backlog--;
-	} else if (now >= due) {
-		p->backlog = (now - due) / period + 1;
-		if (p->backlog > BACKLOG_MAX)
-			p->backlog = BACKLOG_MAX;
-	}
-	if (p->backlog)
-		p->next = now + period / 2;
+	p->given++;
+	due = elapsed(c, now) / c->reload;
+	if (due > p->given + BACKLOG_MAX)
+		p->given = due - BACKLOG_MAX;
+	if (due > p->given)
+		p->next = now + ticks_to_ns(c->reload) / 2;
 	else
-		p->next = c->start + (elapsed(c, now) / c->reload + 1) * period;
-	if (p->next <= now)
-		p->next = now + period;
+		p->next = c->start + ticks_to_ns((p->given + 1) * c->reload);
 }
 
 static void latch_count(struct pit *p, struct pit_channel *c)
@@ -216,7 +209,6 @@ static void write_control(struct pit *p, u8 val)
 	c->status_latched = false;
 	if (!which) {
 		p->next = NEVER;
-		p->backlog = 0;
 		irq_set(&p->irq, c->mode != 0);
 	}
 }
