@@ -8,6 +8,7 @@
  * being written again (PVCLOCK_TSC_STABLE_BIT), as long as the host's TSC is.
  */
 #include <linux/ktime.h>
+#include <linux/timekeeping.h>
 #include <asm/msr.h>
 #include <asm/tsc.h>
 #include "vcpu.h"
@@ -21,6 +22,23 @@ u64 halo_tsc(struct halo_vcpu *vcpu)
 	return rdtsc() + vcpu->cpu.tsc_offset;
 }
 
+static int halo_clock_write(struct halo_vcpu *vcpu);
+
+/**
+ * halo_tsc_shift() - move the guest's TSC
+ * @vcpu: the vCPU
+ * @delta: by how much
+ *
+ * Guest time does not move with it: its record is written anew.
+ */
+void halo_tsc_shift(struct halo_vcpu *vcpu, u64 delta)
+{
+	vcpu->cpu.tsc_offset += delta;
+	halo_be->refresh(&vcpu->cpu);
+	if (vcpu->msr.pv_system_time & 1)
+		halo_clock_write(vcpu);
+}
+
 /**
  * halo_tsc_set() - write the guest's TSC
  * @vcpu: the vCPU
@@ -32,10 +50,88 @@ void halo_tsc_set(struct halo_vcpu *vcpu, u64 value)
 {
 	u64 delta = value - halo_tsc(vcpu);
 
-	vcpu->cpu.tsc_offset += delta;
 	vcpu->msr.tsc_adjust += delta;
-	halo_be->refresh(&vcpu->cpu);
+	halo_tsc_shift(vcpu, delta);
 }
-void halo_clock_init(struct halo_vm *vm) { vm->tsc_offset = -rdtsc(); }
-int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value) { return -EINVAL; }
-int halo_clock_wall(struct halo_vcpu *vcpu, u64 value) { return -EINVAL; }
+
+/**
+ * halo_clock_init() - the VM's time starts now
+ * @vm: the VM
+ */
+void halo_clock_init(struct halo_vm *vm)
+{
+	halo_pvclock_scale_init(&vm->clock, tsc_khz ?: 1000000);
+	vm->tsc_base = rdtsc();
+	vm->tsc_offset = -vm->tsc_base;
+	vm->boot_ns = ktime_get_real_ns();
+}
+
+/* The clock of one vCPU into guest memory: version odd, the rest, version even. */
+static int halo_clock_write(struct halo_vcpu *vcpu)
+{
+	struct halo_mem *mem = &vcpu->vm->mem;
+	u64 gpa = vcpu->msr.pv_system_time & ~1ull, now;
+	struct halo_pvclock_time t = {
+		.mul = vcpu->vm->clock.mul,
+		.shift = vcpu->vm->clock.shift,
+		.flags = HALO_PVCLOCK_TSC_STABLE,
+	};
+	int err;
+
+	err = halo_mem_read(mem, gpa, &t.version, sizeof(t.version));
+	if (err)
+		return err;
+	t.version = (t.version | 1) + 2;
+	err = halo_mem_write(mem, gpa, &t.version, sizeof(t.version));
+	if (err)
+		return err;
+	now = rdtsc();
+	t.tsc_timestamp = now + vcpu->cpu.tsc_offset;
+	t.system_time = halo_pvclock_ns(&vcpu->vm->clock, now - vcpu->vm->tsc_base);
+	/* The reader's rule: an even version stands over a complete record. */
+	smp_wmb();
+	err = halo_mem_write(mem, gpa + sizeof(t.version), (void *)&t + sizeof(t.version),
+			     sizeof(t) - sizeof(t.version));
+	if (err)
+		return err;
+	smp_wmb();
+	t.version++;
+	return halo_mem_write(mem, gpa, &t.version, sizeof(t.version));
+}
+
+/**
+ * halo_clock_system_time() - WRMSR KVM_SYSTEM_TIME_NEW
+ * @vcpu: the vCPU
+ * @value: GPA of the record, bit 0 enables
+ *
+ * Return: 0, or -EINVAL if there is no memory.
+ */
+int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value)
+{
+	vcpu->msr.pv_system_time = value;
+	if (!(value & 1))
+		return 0;
+	return halo_clock_write(vcpu) ? -EINVAL : 0;
+}
+
+/**
+ * halo_clock_wall() - WRMSR KVM_WALL_CLOCK_NEW
+ * @vcpu: the vCPU
+ * @value: GPA of the record
+ *
+ * Return: 0, or -EINVAL if there is no memory.
+ */
+int halo_clock_wall(struct halo_vcpu *vcpu, u64 value)
+{
+	struct halo_pvclock_wall w = {};
+	u64 ns = vcpu->vm->boot_ns;
+	u32 rem;
+
+	vcpu->msr.pv_wall_clock = value;
+	if (halo_mem_read(&vcpu->vm->mem, value, &w.version, sizeof(w.version)))
+		return -EINVAL;
+	w.version = ((w.version | 1) + 2) + 1;
+	w.sec = div_u64_rem(ns, NSEC_PER_SEC, &rem);
+	w.nsec = rem;
+	return halo_mem_write(&vcpu->vm->mem, value, &w, sizeof(w)) ? -EINVAL : 0;
+}

@@ -315,9 +315,8 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 		if (!(has & HALO_HAS_TSC_ADJUST))
 			return -EINVAL;
 		if (!host)
-			vcpu->cpu.tsc_offset += value - vcpu->msr.tsc_adjust;
+			halo_tsc_shift(vcpu, value - vcpu->msr.tsc_adjust);
 		vcpu->msr.tsc_adjust = value;
-		halo_be->refresh(&vcpu->cpu);
 		return 0;
 	case MSR_IA32_TSC_DEADLINE:
 		if (!(has & HALO_HAS_TSC_DEADLINE))

@@ -25,7 +25,7 @@
 #include "host.h"
 #include "insn.h"
 #include "lapic.h"
-struct halo_pvclock { int x; };
+#include "pvclock.h"
 #include "ring.h"
 #include "zone.h"
 
@@ -56,7 +56,9 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @lapics: the same order, for routing
  * @turn: lowest-priority arbitration
  * @tsc_offset: guest TSC minus host TSC at creation: it starts at 0
- * @clock: pairs guest TSC and guest time
+ * @tsc_base: host TSC at creation
+ * @boot_ns: time of day at creation, ns
+ * @clock: TSC ticks to guest time
  */
 struct halo_vm {
 	refcount_t ref;
@@ -70,7 +72,9 @@ struct halo_vm {
 	struct halo_lapic *lapics[HALO_MAX_VCPUS];
 	u32 turn;
 	u64 tsc_offset;
-	struct halo_pvclock clock;
+	u64 tsc_base;
+	u64 boot_ns;
+	struct halo_pvclock_scale clock;
 };
 
 /* What the reply to the SYNC exit in flight will be used for. */
@@ -369,6 +373,7 @@ int halo_irq_line(struct halo_vcpu *vcpu, const struct halo_line *line);
 /* clock.c */
 u64 halo_tsc(struct halo_vcpu *vcpu);
 void halo_tsc_set(struct halo_vcpu *vcpu, u64 value);
+void halo_tsc_shift(struct halo_vcpu *vcpu, u64 delta);
 void halo_clock_init(struct halo_vm *vm);
 int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value);
 int halo_clock_wall(struct halo_vcpu *vcpu, u64 value);
