@@ -341,7 +341,7 @@ static int emulate(struct vcpu *v, const struct halo_insn *insn)
 }
 
 struct built {
-	u8 bytes[HALO_INSN_MAX];
+	u8 bytes[32];
 	u8 len;
 	bool mem_gs;
 };
@@ -407,7 +407,7 @@ static bool address(struct built *b, u64 *gpr, u8 rex, unsigned int reg, bool as
 	if (index != 4) {
 		if (no_base)
 			disp = (s64)(s32)rnd() & 0x3fffffff;
-		gpr[index] = no_base ? rnd() & 0xffff : rsp ? rnd() & 0xff : value();
+		gpr[index] = no_base ? rnd() & 0xffff : rsp ? rnd() & 0x3f : value();
 		extra = gpr[index] << scale;
 		if (no_base)
 			disp = target - extra;
@@ -502,7 +502,7 @@ static bool build(const struct form *f, bool osz, bool wide, bool asz, struct bu
 	if (!address(b, gpr, rex, reg, asz, target, f, imm))
 		return false;
 	put(b, value(), imm);
-	return b->len <= HALO_INSN_MAX;
+	return true;
 }
 
 /* Flags the manuals leave open. The decoder does what Intel's CPUs do. */
@@ -554,7 +554,7 @@ static void once(const struct form *f, bool osz, bool wide, bool asz)
 			v.gpr[i] = value();
 		if (same)
 			v.gpr[HALO_INSN_RAX] = v.gpr[HALO_INSN_RDX] = 0x5555555555555555;
-	} while (!build(f, osz, wide, asz, &b, v.gpr));
+	} while (!build(f, osz, wide, asz, &b, v.gpr) || b.len > HALO_INSN_MAX);
 	/* compares should succeed now and then */
 	for (i = 0; i < 32; i++) {
 		word = rnd() & 3 ? value() : v.gpr[0];
