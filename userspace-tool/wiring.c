@@ -221,22 +221,49 @@ static int add_testdev(struct machine *m)
 	return r ? r : add_all(&m->mmio, mmio, ARRAY_SIZE(mmio));
 }
 
+/* PCI configuration, mechanism 1; the reset register's byte lies in the middle of it. */
+#define PCI_CONF	0xcf8
+#define PCI_CONF_END	0xd00
+
+static int const_gap(struct machine *m, u64 from, u64 to)
+{
+	int failed = 0;
+
+	if (from < PCI_CONF_END && to > PCI_CONF) {
+		if (from < PCI_CONF)
+			failed |= const_gap(m, from, PCI_CONF);
+		from = PCI_CONF_END;
+	}
+	if (to > from)
+		failed |= hv_const_zone(&m->hv, HALO_BUS_PIO, from, to - from, ~0ull, 0);
+	return failed;
+}
+
+/* PCI's configuration ports; the reset port lies among them, but is a byte. */
+#define PCI_CONFIG	0xcf8
+#define PCI_BYTES	8
+
 static void const_gaps(struct machine *m)
 {
-	u64 at = 0;
-	unsigned int i;
 	int failed = 0;
+	unsigned int i;
+	u64 at = 0;
 
 	/* -vv wants to hear of them. */
 	if (msg_level >= 2)
 		return;
+	failed |= hv_const_zone(&m->hv, HALO_BUS_PIO, PCI_CONFIG, PCI_BYTES, 2 | 4, ~0ull);
 	for (i = 0; i <= m->pio.n; i++) {
 		u64 end = i < m->pio.n ? m->pio.r[i].base : 0x10000;
+		u64 next = i < m->pio.n ? end + m->pio.r[i].len : end;
 
+		if (end > PCI_CONFIG && end < PCI_CONFIG + PCI_BYTES) {
+			end = PCI_CONFIG;
+			next = PCI_CONFIG + PCI_BYTES;
+		}
 		if (end > at)
-			failed |= hv_const_zone(&m->hv, HALO_BUS_PIO, at, end - at, ~0ull);
-		if (i < m->pio.n)
-			at = end + m->pio.r[i].len;
+			failed |= hv_const_zone(&m->hv, HALO_BUS_PIO, at, end - at, 0, ~0ull);
+		at = next;
 	}
 	if (failed)
 		msg_note(1, "the module has no constant zones: absent ports cost an exit each");
