@@ -145,15 +145,15 @@ int hv_set_memory(const struct hv *hv, u32 slot, u64 gpa, u64 bytes, void *at)
  * @len: how many
  * @access: sizes of access that are meant, a mask of 1 | 2 | 4 | 8, 0 = any
  * @value: what a read gives
- * @access: accepted access sizes, mask of 1 | 2 | 4 | 8, 0 = any
  *
  * Return: 0 or -1; the guest runs without it too, with more exits.
  */
-int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u64 value, u32 access)
+int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u32 access,
+		  u64 value)
 {
 	struct halo_zone z = {
 		.size = sizeof(z), .op = HALO_ZONE_ADD, .bus = bus, .mode = HALO_ZONE_CONST,
-		.addr = addr, .len = len, .match = value, .eventfd = -1, .access = access, .access = access,
+		.addr = addr, .len = len, .match = value, .eventfd = -1, .access = access,
 	};
 
 	return ioctl(hv->vm, HALO_VM_SET_ZONE, &z) < 0 ? -1 : 0;

@@ -41,7 +41,8 @@ int hv_open(struct hv *hv);
 int hv_cap(const struct hv *hv, u32 cap, struct halo_cap_query *q);
 int hv_create_vm(struct hv *hv);
 int hv_set_memory(const struct hv *hv, u32 slot, u64 gpa, u64 bytes, void *at);
-int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u64 value, u32 access);
+int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u32 access,
+		  u64 value);
 int hv_create_vcpu(const struct hv *hv, struct hv_vcpu *v, unsigned int id);
 int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus);
 int hv_msi(const struct hv *hv, u64 addr, u32 data);

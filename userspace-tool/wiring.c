@@ -221,24 +221,6 @@ static int add_testdev(struct machine *m)
 	return r ? r : add_all(&m->mmio, mmio, ARRAY_SIZE(mmio));
 }
 
-/* PCI configuration, mechanism 1; the reset register's byte lies in the middle of it. */
-#define PCI_CONF	0xcf8
-#define PCI_CONF_END	0xd00
-
-static int const_gap(struct machine *m, u64 from, u64 to)
-{
-	int failed = 0;
-
-	if (from < PCI_CONF_END && to > PCI_CONF) {
-		if (from < PCI_CONF)
-			failed |= const_gap(m, from, PCI_CONF);
-		from = PCI_CONF_END;
-	}
-	if (to > from)
-		failed |= hv_const_zone(&m->hv, HALO_BUS_PIO, from, to - from, ~0ull, 0);
-	return failed;
-}
-
 /* PCI's configuration ports; the reset port lies among them, but is a byte. */
 #define PCI_CONFIG	0xcf8
 #define PCI_BYTES	8
