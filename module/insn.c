@@ -42,43 +42,58 @@ enum {
 #define SF	0x40	/* stack or branch: 64-bit operands by default in 64-bit mode */
 #define XX	0x80	/* undefined in 64-bit mode */
 
+/* The combinations in use, so that a row of the tables is a line. */
+#define RB	(RM | BY)
+#define RBI	(RM | BY | IB)
+#define RI	(RM | IB)
+#define RZ	(RM | IZ)
+#define BI	(BY | IB)
+#define SI	(SF | IB)
+#define SZ	(SF | IZ)
+#define SJ	(SF | JZ)
+#define SW	(SF | IW)
+#define SE	(SF | EN)
+#define BM	(BY | MO)
+#define IX	(IB | XX)
+#define FX	(FP | XX)
+#define RX	(RM | BY | IB | XX)
+#define RBG	(RM | BY | G3)
+#define RG	(RM | G3)
+#define RC	(RM | CR)
+
 static const u8 attr_1b[256] = {
-/* 00 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, ES,
-/* 10 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, XX, XX,
-/* 20 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX,
-/* 30 */ RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX, RM|BY, RM, RM|BY, RM, BY|IB, IZ, PF, XX,
+/* 00 */ RB, RM, RB, RM, BI, IZ, XX, XX, RB, RM, RB, RM, BI, IZ, XX, ES,
+/* 10 */ RB, RM, RB, RM, BI, IZ, XX, XX, RB, RM, RB, RM, BI, IZ, XX, XX,
+/* 20 */ RB, RM, RB, RM, BI, IZ, PF, XX, RB, RM, RB, RM, BI, IZ, PF, XX,
+/* 30 */ RB, RM, RB, RM, BI, IZ, PF, XX, RB, RM, RB, RM, BI, IZ, PF, XX,
 /* 40 */ NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO,
 /* 50 */ SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF,
-/* 60 */ XX, XX, ES, RM, PF, PF, PF, PF, SF|IZ, RM|IZ, SF|IB, RM|IB, BY, NO, BY, NO,
-/* 70 */ SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB,
-	 SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB, SF|IB,
-/* 80 */ RM|BY|IB, RM|IZ, RM|BY|IB|XX, RM|IB, RM|BY, RM, RM|BY, RM,
-	 RM|BY, RM, RM|BY, RM, RM, RM, RM, ES,
-/* 90 */ NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, FP|XX, NO, SF, SF, NO, NO,
-/* a0 */ BY|MO, MO, BY|MO, MO, BY, NO, BY, NO, BY|IB, IZ, BY, NO, BY, NO, BY, NO,
-/* b0 */ BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, BY|IB, IV, IV, IV, IV, IV, IV, IV, IV,
-/* c0 */ RM|BY|IB, RM|IB, SF|IW, SF, ES, ES, RM|BY|IB, RM|IZ, SF|EN, SF, IW, NO, NO, IB, XX, NO,
-/* d0 */ RM|BY, RM, RM|BY, RM, IB|XX, IB|XX, XX, BY, RM, RM, RM, RM, RM, RM, RM, RM,
-/* e0 */ SF|IB, SF|IB, SF|IB, SF|IB, BY|IB, IB, BY|IB, IB, SF|JZ, SF|JZ, FP|XX, SF|IB, BY, NO, BY, NO,
-/* f0 */ PF, NO, PF, PF, NO, NO, RM|BY|G3, RM|G3, NO, NO, NO, NO, NO, NO, RM|BY, RM,
+/* 60 */ XX, XX, ES, RM, PF, PF, PF, PF, SZ, RZ, SI, RI, BY, NO, BY, NO,
+/* 70 */ SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI,
+/* 80 */ RBI, RZ, RX, RI, RB, RM, RB, RM, RB, RM, RB, RM, RM, RM, RM, ES,
+/* 90 */ NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, FX, NO, SF, SF, NO, NO,
+/* a0 */ BM, MO, BM, MO, BY, NO, BY, NO, BI, IZ, BY, NO, BY, NO, BY, NO,
+/* b0 */ BI, BI, BI, BI, BI, BI, BI, BI, IV, IV, IV, IV, IV, IV, IV, IV,
+/* c0 */ RBI, RI, SW, SF, ES, ES, RBI, RZ, SE, SF, IW, NO, NO, IB, XX, NO,
+/* d0 */ RB, RM, RB, RM, IX, IX, XX, BY, RM, RM, RM, RM, RM, RM, RM, RM,
+/* e0 */ SI, SI, SI, SI, BI, IB, BI, IB, SJ, SJ, FX, SI, BY, NO, BY, NO,
+/* f0 */ PF, NO, PF, PF, NO, NO, RBG, RG, NO, NO, NO, NO, NO, NO, RB, RM,
 };
 
 static const u8 attr_0f[256] = {
-/* 00 */ RM, RM, RM, RM, UD, NO, NO, NO, NO, NO, UD, NO, UD, RM, NO, RM|IB,
+/* 00 */ RM, RM, RM, RM, UD, NO, NO, NO, NO, NO, UD, NO, UD, RM, NO, RI,
 /* 10 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* 20 */ RM|CR, RM|CR, RM|CR, RM|CR, UD, UD, UD, UD, RM, RM, RM, RM, RM, RM, RM, RM,
+/* 20 */ RC, RC, RC, RC, UD, UD, UD, UD, RM, RM, RM, RM, RM, RM, RM, RM,
 /* 30 */ NO, NO, NO, NO, NO, NO, UD, NO, ES, UD, ES, UD, UD, UD, UD, UD,
 /* 40 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
 /* 50 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
 /* 60 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* 70 */ RM|IB, RM|IB, RM|IB, RM|IB, RM, RM, RM, NO, RM, RM, UD, UD, RM, RM, RM, RM,
-/* 80 */ SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ,
-	 SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ, SF|JZ,
-/* 90 */ RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY,
-	 RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY, RM|BY,
-/* a0 */ SF, SF, NO, RM, RM|IB, RM, UD, UD, SF, SF, NO, RM, RM|IB, RM, RM, RM,
-/* b0 */ RM|BY, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM|IB, RM, RM, RM, RM, RM,
-/* c0 */ RM|BY, RM, RM|IB, RM, RM|IB, RM|IB, RM|IB, RM, NO, NO, NO, NO, NO, NO, NO, NO,
+/* 70 */ RI, RI, RI, RI, RM, RM, RM, NO, RM, RM, UD, UD, RM, RM, RM, RM,
+/* 80 */ SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ,
+/* 90 */ RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB,
+/* a0 */ SF, SF, NO, RM, RI, RM, UD, UD, SF, SF, NO, RM, RI, RM, RM, RM,
+/* b0 */ RB, RM, RM, RM, RM, RM, RM, RM, RM, RM, RI, RM, RM, RM, RM, RM,
+/* c0 */ RB, RM, RI, RM, RI, RI, RI, RM, NO, NO, NO, NO, NO, NO, NO, NO,
 /* d0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
 /* e0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
 /* f0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
@@ -95,124 +110,58 @@ enum {
 
 static_assert(K_LAST <= 256);
 
-#define ALU_ROW(op) \
-	[op] = HALO_INSN_ALU_STORE, [(op) + 1] = HALO_INSN_ALU_STORE, \
-	[(op) + 2] = HALO_INSN_ALU_LOAD, [(op) + 3] = HALO_INSN_ALU_LOAD
-
 static const u8 kind_1b[256] = {
-	ALU_ROW(0x00), ALU_ROW(0x08), ALU_ROW(0x10), ALU_ROW(0x18),
-	ALU_ROW(0x20), ALU_ROW(0x28), ALU_ROW(0x30), ALU_ROW(0x38),
+	[0x00 ... 0x01] = HALO_INSN_ALU_STORE, [0x02 ... 0x03] = HALO_INSN_ALU_LOAD,
+	[0x08 ... 0x09] = HALO_INSN_ALU_STORE, [0x0a ... 0x0b] = HALO_INSN_ALU_LOAD,
+	[0x10 ... 0x11] = HALO_INSN_ALU_STORE, [0x12 ... 0x13] = HALO_INSN_ALU_LOAD,
+	[0x18 ... 0x19] = HALO_INSN_ALU_STORE, [0x1a ... 0x1b] = HALO_INSN_ALU_LOAD,
+	[0x20 ... 0x21] = HALO_INSN_ALU_STORE, [0x22 ... 0x23] = HALO_INSN_ALU_LOAD,
+	[0x28 ... 0x29] = HALO_INSN_ALU_STORE, [0x2a ... 0x2b] = HALO_INSN_ALU_LOAD,
+	[0x30 ... 0x31] = HALO_INSN_ALU_STORE, [0x32 ... 0x33] = HALO_INSN_ALU_LOAD,
+	[0x38 ... 0x39] = HALO_INSN_ALU_STORE, [0x3a ... 0x3b] = HALO_INSN_ALU_LOAD,
 	[0x63] = K_63,
-	[0x6c ... 0x6f] = K_IO,
-	[0x80 ... 0x83] = K_GRP1,
-	[0x84 ... 0x85] = HALO_INSN_TEST,
-	[0x86 ... 0x87] = HALO_INSN_XCHG,
-	[0x88 ... 0x89] = HALO_INSN_MOV_STORE,
-	[0x8a ... 0x8b] = HALO_INSN_MOV_LOAD,
-	[0x8c] = K_SREG,
-	[0x8d] = K_MEM_ONLY,
-	[0x8e] = K_SREG,
-	[0x8f] = K_GRP1A,
-	[0x90] = K_NOP,
-	[0x9c] = HALO_INSN_PUSHF,
-	[0x9d] = HALO_INSN_POPF,
-	[0xa0 ... 0xa1] = HALO_INSN_MOV_LOAD,
-	[0xa2 ... 0xa3] = HALO_INSN_MOV_STORE,
-	[0xa4 ... 0xa5] = HALO_INSN_MOVS,
-	[0xa6 ... 0xa7] = HALO_INSN_CMPS,
-	[0xaa ... 0xab] = HALO_INSN_STOS,
-	[0xac ... 0xad] = HALO_INSN_LODS,
-	[0xae ... 0xaf] = HALO_INSN_SCAS,
-	[0xc4 ... 0xc5] = K_MEM_ONLY,
-	[0xc6 ... 0xc7] = K_GRP11,
-	[0xcc] = HALO_INSN_INT3,
-	[0xcd] = K_INT,
-	[0xce] = HALO_INSN_INTO,
-	[0xcf] = HALO_INSN_IRET,
-	[0xe4 ... 0xe7] = K_IO_IMM,
-	[0xec ... 0xef] = K_IO,
-	[0xf1] = HALO_INSN_ICEBP,
-	[0xf4] = HALO_INSN_HLT,
-	[0xf6 ... 0xf7] = K_GRP3,
-	[0xfa] = HALO_INSN_CLI,
-	[0xfb] = HALO_INSN_STI,
-	[0xfe] = K_GRP4,
-	[0xff] = K_GRP5,
+	[0x6c ... 0x6f] = K_IO, [0x80 ... 0x83] = K_GRP1, [0x84 ... 0x85] = HALO_INSN_TEST,
+	[0x86 ... 0x87] = HALO_INSN_XCHG, [0x88 ... 0x89] = HALO_INSN_MOV_STORE,
+	[0x8a ... 0x8b] = HALO_INSN_MOV_LOAD, [0x8c] = K_SREG, [0x8d] = K_MEM_ONLY,
+	[0x8e] = K_SREG, [0x8f] = K_GRP1A, [0x90] = K_NOP, [0x9c] = HALO_INSN_PUSHF,
+	[0x9d] = HALO_INSN_POPF, [0xa0 ... 0xa1] = HALO_INSN_MOV_LOAD,
+	[0xa2 ... 0xa3] = HALO_INSN_MOV_STORE, [0xa4 ... 0xa5] = HALO_INSN_MOVS,
+	[0xa6 ... 0xa7] = HALO_INSN_CMPS, [0xaa ... 0xab] = HALO_INSN_STOS,
+	[0xac ... 0xad] = HALO_INSN_LODS, [0xae ... 0xaf] = HALO_INSN_SCAS,
+	[0xc4 ... 0xc5] = K_MEM_ONLY, [0xc6 ... 0xc7] = K_GRP11, [0xcc] = HALO_INSN_INT3,
+	[0xcd] = K_INT, [0xce] = HALO_INSN_INTO, [0xcf] = HALO_INSN_IRET,
+	[0xe4 ... 0xe7] = K_IO_IMM, [0xec ... 0xef] = K_IO, [0xf1] = HALO_INSN_ICEBP,
+	[0xf4] = HALO_INSN_HLT, [0xf6 ... 0xf7] = K_GRP3, [0xfa] = HALO_INSN_CLI,
+	[0xfb] = HALO_INSN_STI, [0xfe] = K_GRP4, [0xff] = K_GRP5,
 };
 
 static const u8 kind_0f[256] = {
-	[0x00] = K_GRP6,
-	[0x01] = K_GRP7,
-	[0x05] = HALO_INSN_SYSCALL,
-	[0x06] = HALO_INSN_CLTS,
-	[0x07] = HALO_INSN_SYSRET,
-	[0x08] = HALO_INSN_INVD,
-	[0x09] = HALO_INSN_WBINVD,
-	[0x10 ... 0x13] = K_VEC,
-	[0x16 ... 0x17] = K_VEC,
-	[0x20] = HALO_INSN_MOV_FROM_CR,
-	[0x21] = HALO_INSN_MOV_FROM_DR,
-	[0x22] = HALO_INSN_MOV_TO_CR,
-	[0x23] = HALO_INSN_MOV_TO_DR,
-	[0x28 ... 0x29] = K_VEC,
-	[0x2b] = K_VEC,
-	[0x30] = HALO_INSN_WRMSR,
-	[0x31] = HALO_INSN_RDTSC,
-	[0x32] = HALO_INSN_RDMSR,
-	[0x33] = HALO_INSN_RDPMC,
-	[0x34] = HALO_INSN_SYSENTER,
-	[0x35] = HALO_INSN_SYSEXIT,
-	[0x40 ... 0x4f] = HALO_INSN_CMOV,
-	[0x6e ... 0x6f] = K_VEC,
-	[0x78] = K_78,
-	[0x79] = K_79,
-	[0x7e ... 0x7f] = K_VEC,
-	[0x90 ... 0x9f] = HALO_INSN_SETCC,
-	[0xa2] = HALO_INSN_CPUID,
-	[0xa3] = HALO_INSN_BT,
-	[0xaa] = HALO_INSN_RSM,
-	[0xab] = HALO_INSN_BTS,
-	[0xb0 ... 0xb1] = HALO_INSN_CMPXCHG,
-	[0xb2] = K_MEM_ONLY,
-	[0xb3] = HALO_INSN_BTR,
-	[0xb4 ... 0xb5] = K_MEM_ONLY,
-	[0xb6 ... 0xb7] = K_MOVX,
-	[0xba] = K_GRP8,
-	[0xbb] = HALO_INSN_BTC,
-	[0xbe ... 0xbf] = K_MOVX,
-	[0xc0 ... 0xc1] = HALO_INSN_XADD,
-	[0xc3] = K_MOVNTI,
-	[0xc7] = K_GRP9,
-	[0xd6] = K_VEC,
-	[0xe7] = K_VEC,
-	[0xf0] = K_VEC,
+	[0x00] = K_GRP6, [0x01] = K_GRP7, [0x05] = HALO_INSN_SYSCALL, [0x06] = HALO_INSN_CLTS,
+	[0x07] = HALO_INSN_SYSRET, [0x08] = HALO_INSN_INVD, [0x09] = HALO_INSN_WBINVD,
+	[0x10 ... 0x13] = K_VEC, [0x16 ... 0x17] = K_VEC, [0x20] = HALO_INSN_MOV_FROM_CR,
+	[0x21] = HALO_INSN_MOV_FROM_DR, [0x22] = HALO_INSN_MOV_TO_CR,
+	[0x23] = HALO_INSN_MOV_TO_DR, [0x28 ... 0x29] = K_VEC, [0x2b] = K_VEC,
+	[0x30] = HALO_INSN_WRMSR, [0x31] = HALO_INSN_RDTSC, [0x32] = HALO_INSN_RDMSR,
+	[0x33] = HALO_INSN_RDPMC, [0x34] = HALO_INSN_SYSENTER, [0x35] = HALO_INSN_SYSEXIT,
+	[0x40 ... 0x4f] = HALO_INSN_CMOV, [0x6e ... 0x6f] = K_VEC, [0x78] = K_78, [0x79] = K_79,
+	[0x7e ... 0x7f] = K_VEC, [0x90 ... 0x9f] = HALO_INSN_SETCC, [0xa2] = HALO_INSN_CPUID,
+	[0xa3] = HALO_INSN_BT, [0xaa] = HALO_INSN_RSM, [0xab] = HALO_INSN_BTS,
+	[0xb0 ... 0xb1] = HALO_INSN_CMPXCHG, [0xb2] = K_MEM_ONLY, [0xb3] = HALO_INSN_BTR,
+	[0xb4 ... 0xb5] = K_MEM_ONLY, [0xb6 ... 0xb7] = K_MOVX, [0xba] = K_GRP8,
+	[0xbb] = HALO_INSN_BTC, [0xbe ... 0xbf] = K_MOVX, [0xc0 ... 0xc1] = HALO_INSN_XADD,
+	[0xc3] = K_MOVNTI, [0xc7] = K_GRP9, [0xd6] = K_VEC, [0xe7] = K_VEC, [0xf0] = K_VEC,
 };
 
 /* 0F 01 with mod = 3, by the whole ModRM byte less 0xc0. */
 static const u8 kind_0f01[64] = {
-	[0x01] = HALO_INSN_VMCALL,
-	[0x02 ... 0x04] = HALO_INSN_VMX,
-	[0x08] = HALO_INSN_MONITOR,
-	[0x09] = HALO_INSN_MWAIT,
-	[0x10] = HALO_INSN_XGETBV,
-	[0x11] = HALO_INSN_XSETBV,
-	[0x14] = HALO_INSN_VMX,
-	[0x18] = HALO_INSN_VMRUN,
-	[0x19] = HALO_INSN_VMMCALL,
-	[0x1a] = HALO_INSN_VMLOAD,
-	[0x1b] = HALO_INSN_VMSAVE,
-	[0x1c] = HALO_INSN_STGI,
-	[0x1d] = HALO_INSN_CLGI,
-	[0x1e] = HALO_INSN_SKINIT,
-	[0x1f] = HALO_INSN_INVLPGA,
-	[0x20 ... 0x27] = HALO_INSN_SMSW,
-	[0x30 ... 0x37] = HALO_INSN_LMSW,
-	[0x38] = HALO_INSN_SWAPGS,
-	[0x39] = HALO_INSN_RDTSCP,
-	[0x3a] = HALO_INSN_MONITORX,
-	[0x3b] = HALO_INSN_MWAITX,
-	[0x3d] = HALO_INSN_RDPRU,
-	[0x3e] = HALO_INSN_INVLPGB,
+	[0x01] = HALO_INSN_VMCALL, [0x02 ... 0x04] = HALO_INSN_VMX, [0x08] = HALO_INSN_MONITOR,
+	[0x09] = HALO_INSN_MWAIT, [0x10] = HALO_INSN_XGETBV, [0x11] = HALO_INSN_XSETBV,
+	[0x14] = HALO_INSN_VMX, [0x18] = HALO_INSN_VMRUN, [0x19] = HALO_INSN_VMMCALL,
+	[0x1a] = HALO_INSN_VMLOAD, [0x1b] = HALO_INSN_VMSAVE, [0x1c] = HALO_INSN_STGI,
+	[0x1d] = HALO_INSN_CLGI, [0x1e] = HALO_INSN_SKINIT, [0x1f] = HALO_INSN_INVLPGA,
+	[0x20 ... 0x27] = HALO_INSN_SMSW, [0x30 ... 0x37] = HALO_INSN_LMSW,
+	[0x38] = HALO_INSN_SWAPGS, [0x39] = HALO_INSN_RDTSCP, [0x3a] = HALO_INSN_MONITORX,
+	[0x3b] = HALO_INSN_MWAITX, [0x3d] = HALO_INSN_RDPRU, [0x3e] = HALO_INSN_INVLPGB,
 	[0x3f] = HALO_INSN_TLBSYNC,
 };
 
@@ -372,7 +321,7 @@ static noinline int vex(struct cursor *c, struct halo_insn *insn)
 	case HALO_INSN_MAP_0F:
 		if (insn->opcode == 0x77)
 			return SF;	/* VZEROUPPER: no ModRM, and not 0 */
-		return RM | (attr_0f[insn->opcode] == (RM | IB) &&
+		return RM | (attr_0f[insn->opcode] == RI &&
 			     insn->opcode >= 0x70 && (insn->opcode & 0xf7) != 0xa4 &&
 			     insn->opcode != 0xba ? IB : NO);
 	case HALO_INSN_MAP_0F3A:
@@ -541,7 +490,7 @@ second:
 static int resolve_vec(struct halo_insn *insn)
 {
 	u8 op = insn->opcode, vl = insn->flags & HALO_INSN_F_VEX ? 16 << insn->alu : 16;
-	bool mmx = false, store = op & 1;
+	bool store = op & 1;
 	u8 size = vl;
 
 	insn->alu = 0;
@@ -578,12 +527,15 @@ static int resolve_vec(struct halo_insn *insn)
 			return HALO_INSN_OTHER;
 		break;
 	case 0x6f:
+		store = false;
+		fallthrough;
 	case 0x7f:
 	case 0xe7:
-		mmx = !pp(insn);
+		if (!pp(insn))
+			size = 8;	/* MMX */
 		break;
 	}
-	insn->mem_size = mmx ? 8 : size;
+	insn->mem_size = size;
 	return store ? HALO_INSN_VEC_STORE : HALO_INSN_VEC_LOAD;
 }
 

@@ -186,20 +186,14 @@ int halo_insn_decode(struct halo_insn *insn, const u8 *bytes, unsigned int avail
 static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigned int avail,
 							enum halo_insn_kind kind)
 {
-	u8 second, third = 0;
+	u8 third = kind == HALO_INSN_VMCALL ? 0xc1 : kind == HALO_INSN_VMMCALL ? 0xd9 : 0;
+	u8 second = third ? 0x01 : kind == HALO_INSN_CPUID ? 0xa2 : kind == HALO_INSN_RDMSR ? 0x32 :
+		    kind == HALO_INSN_WRMSR ? 0x30 : kind == HALO_INSN_RDTSC ? 0x31 : 0;
 
 	if (kind == HALO_INSN_HLT)
 		return avail >= 1 && bytes[0] == 0xf4;
-
-	switch (kind) {
-	case HALO_INSN_CPUID:	second = 0xa2; break;
-	case HALO_INSN_RDMSR:	second = 0x32; break;
-	case HALO_INSN_WRMSR:	second = 0x30; break;
-	case HALO_INSN_RDTSC:	second = 0x31; break;
-	case HALO_INSN_VMCALL:	second = 0x01; third = 0xc1; break;
-	case HALO_INSN_VMMCALL:	second = 0x01; third = 0xd9; break;
-	default:		return 0;
-	}
+	if (!second)
+		return 0;
 	if (avail < 2 || bytes[0] != 0x0f || bytes[1] != second)
 		return 0;
 	if (!third)

@@ -42,7 +42,8 @@ enum place {
 static const struct plan {
 	u8 access[3];	/* by phase */
 } plans[] = {
-#define PLAN(kind, ...)	[HALO_INSN_##kind - HALO_INSN_MEM_FIRST] = { { __VA_ARGS__ } }
+#define PLAN(kind, ...) \
+	[HALO_INSN_##kind - HALO_INSN_MEM_FIRST] = { { __VA_ARGS__ } }
 	PLAN(MOV_STORE, NOWHERE, NOWHERE, EA),
 	PLAN(MOV_LOAD, EA),
 	PLAN(MOV_IMM, NOWHERE, NOWHERE, EA),
@@ -237,9 +238,10 @@ static void set_reg(struct outcome *o, unsigned int reg, unsigned int size, u64 
 static void bit_test(const struct run *r, struct outcome *o, u64 mem)
 {
 	const struct halo_insn *insn = r->insn;
-	unsigned int bit;
+	unsigned int bit = insn->imm;
 
-	bit = insn->flags & HALO_INSN_F_IMM ? (u64)insn->imm : reg_read(r, insn->reg, insn->op_size);
+	if (!(insn->flags & HALO_INSN_F_IMM))
+		bit = reg_read(r, insn->reg, insn->op_size);
 	bit &= insn->op_size * 8 - 1;
 	o->flags &= ~FLAG_CF;
 	if (mem >> bit & 1)
@@ -402,7 +404,7 @@ static bool rsp_based(const struct halo_insn *insn)
 }
 
 /* Fill r->m->mem for the access of this phase. */
-static int locate(const struct run *r, enum place place, unsigned int phase)
+static int locate(const struct run *r, enum place where, unsigned int phase)
 {
 	const struct halo_insn *insn = r->insn;
 	struct halo_insn_mem *mem = &r->m->mem;
@@ -410,7 +412,7 @@ static int locate(const struct run *r, enum place place, unsigned int phase)
 	unsigned int seg = insn->seg;
 	int ret;
 
-	if (place == EA) {
+	if (where == EA) {
 		if (phase == PHASE_WRITE && place_of(insn, PHASE_READ) == EA) {
 			mem->write = true;	/* where it was read from */
 			mem->rmw = false;
@@ -424,13 +426,13 @@ static int locate(const struct run *r, enum place place, unsigned int phase)
 			mem->linear = halo_insn_linear(insn, r->ops, r->ctx, seg, mem->offset);
 		}
 	} else {
-		if (place == STACK) {
+		if (where == STACK) {
 			m = mask(r->ops->stack_size(r->ctx));
 			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSP);
 			if (phase == PHASE_WRITE)
 				offset -= insn->op_size;
 			seg = HALO_INSN_SS;
-		} else if (place == SRC) {
+		} else if (where == SRC) {
 			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSI);
 		} else {
 			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RDI);
@@ -445,7 +447,7 @@ static int locate(const struct run *r, enum place place, unsigned int phase)
 		};
 	}
 	mem->write = phase == PHASE_WRITE;
-	mem->rmw = phase == PHASE_READ && place_of(insn, PHASE_WRITE) == place;
+	mem->rmw = phase == PHASE_READ && place_of(insn, PHASE_WRITE) == where;
 	mem->sole = insn->kind < HALO_INSN_PUSH || insn->kind == HALO_INSN_STOS ||
 		    insn->kind == HALO_INSN_LODS || insn->kind == HALO_INSN_SCAS;
 	return 0;
@@ -463,12 +465,12 @@ static int string_step(const struct run *r, u64 flags)
 	s64 step = flags & FLAG_DF ? -(s64)insn->op_size : insn->op_size;
 	bool cmp = insn->kind == HALO_INSN_CMPS || insn->kind == HALO_INSN_SCAS;
 	unsigned int phase;
-	enum place place;
+	enum place where;
 
 	for (phase = PHASE_READ; phase <= PHASE_WRITE; phase++) {
-		place = place_of(insn, phase);
-		if (place != NOWHERE)
-			advance(r, place == SRC ? HALO_INSN_RSI : HALO_INSN_RDI, step,
+		where = place_of(insn, phase);
+		if (where != NOWHERE)
+			advance(r, where == SRC ? HALO_INSN_RSI : HALO_INSN_RDI, step,
 				insn->addr_size);
 	}
 	if (!r->m->rep)
@@ -507,14 +509,14 @@ static int go_on(const struct run *r)
 {
 	struct halo_insn_mmio *m = r->m;
 	struct outcome o;
-	enum place place;
+	enum place where;
 	int ret;
 
 	for (; m->phase < PHASE_COMMIT; m->phase++) {
-		place = place_of(r->insn, m->phase);
-		if (place == NOWHERE)
+		where = place_of(r->insn, m->phase);
+		if (where == NOWHERE)
 			continue;
-		ret = locate(r, place, m->phase);
+		ret = locate(r, where, m->phase);
 		if (ret)
 			goto give_up;
 		if (m->phase == PHASE_WRITE) {
