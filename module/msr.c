@@ -269,6 +269,10 @@ int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value, bool host)
 	case MSR_F15H_EX_CFG:
 		*value = 0;
 		return 0;
+	/* AMD's four counters are in no CPUID leaf: each CPU has them. These stand still. */
+	case MSR_K7_EVNTSEL0 ... MSR_K7_PERFCTR3:
+		*value = 0;
+		return halo_be->id == HALO_BACKEND_VMX ? -EINVAL : 0;
 	case MSR_PV_SYSTEM_TIME:
 		*value = vcpu->msr.pv_system_time;
 		return vcpu->caps.has & HALO_HAS_PV_CLOCK ? 0 : -EINVAL;
@@ -364,6 +368,8 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 	case MSR_IA32_P5_MC_ADDR:
 	case MSR_IA32_P5_MC_TYPE:
 		return 0;
+	case MSR_K7_EVNTSEL0 ... MSR_K7_PERFCTR3:
+		return halo_be->id == HALO_BACKEND_VMX ? -EINVAL : 0;
 	case MSR_PV_SYSTEM_TIME:
 		return has & HALO_HAS_PV_CLOCK ? halo_clock_system_time(vcpu, value) : -EINVAL;
 	case MSR_PV_WALL_CLOCK:
