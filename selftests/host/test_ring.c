@@ -314,7 +314,7 @@ static void a_bad_reply_is_refused(void **state)
 		{ .action = HALO_ACTION_INJECT, .vector = 0 },
 		{ .action = HALO_ACTION_INJECT, .vector = 6 },
 		{ .action = HALO_ACTION_INJECT, .vector = 13, .has_error = 1, .error_code = 5 },
-		{ .action = HALO_ACTION_INJECT, .vector = 14, .has_error = 1 },
+		{ .action = HALO_ACTION_INJECT, .vector = 31 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -326,6 +326,27 @@ static void a_bad_reply_is_refused(void **state)
 		}
 		good[i].seq = i + 1;
 		assert_int_equal(answer(f, good[i]), 1);
+	}
+}
+
+/* #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX push one, nothing else does. */
+static void error_codes_go_with_their_vectors(void **state)
+{
+	static const u8 with[] = { 8, 10, 11, 12, 13, 14, 17, 21, 29, 30 };
+	struct fixture *f = *state;
+	u64 seq = 0;
+
+	for (u8 vector = 0; vector < 32; vector++) {
+		bool has = memchr(with, vector, sizeof(with));
+
+		push(f, HALO_EXIT_F_SYNC, 0);
+		user_take(f);
+		seq++;
+		assert_int_equal(answer(f, (struct halo_reply){ .seq = seq, .vector = vector,
+				 .action = HALO_ACTION_INJECT, .has_error = 1 }),
+				 has ? 1 : -EPROTO);
+		if (!has)
+			assert_int_equal(answer(f, (struct halo_reply){ .seq = seq }), 1);
 	}
 }
 
@@ -366,6 +387,8 @@ static void a_cancelled_exit_lets_one_late_reply_pass(void **state)
 	halo_ring_cancel(&f->r);
 	assert_int_equal(answer(f, (struct halo_reply){ .seq = 3 }), 0);
 	assert_int_equal(answer(f, (struct halo_reply){ .seq = 3 }), -EPROTO);
+	for (u64 seq = 0; seq < 3; seq++)
+		assert_int_equal(answer(f, (struct halo_reply){ .seq = seq }), -EPROTO);
 }
 
 /* A server on another thread: every exit arrives whole, in order, once. */
@@ -484,6 +507,7 @@ int main(void)
 		CASE(shared_copies_are_never_read_back),
 		CASE(the_seq_must_match),
 		CASE(a_bad_reply_is_refused),
+		CASE(error_codes_go_with_their_vectors),
 		CASE(several_replies_are_taken_one_by_one),
 		CASE(a_cancelled_exit_lets_one_late_reply_pass),
 		CASE(a_server_on_another_thread),
