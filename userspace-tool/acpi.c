@@ -223,6 +223,23 @@ u64 acpi_build(struct gmem *m, unsigned int cpus, const u8 *dsdt, u32 dsdt_bytes
 	return rsdp;
 }
 
+/**
+ * acpi_waking_vector() - where a guest wants to be resumed from S3
+ * @m: guest memory; the guest may have written anything over the tables
+ * @rsdp: what acpi_build() returned
+ *
+ * Return: real-mode address, 0 if there is none.
+ */
+u32 acpi_waking_vector(const struct gmem *m, u64 rsdp)
+{
+	const u8 *p = gmem_at(m, rsdp, 36);
+
+	p = p ? gmem_at(m, get32(p + 16), HEADER + 4) : NULL;
+	p = p ? gmem_at(m, get32(p + HEADER), FADT_BYTES) : NULL;
+	p = p ? gmem_at(m, get32(p + 36), FACS_BYTES) : NULL;
+	return p && !memcmp(p, "FACS", 4) ? get32(p + 12) : 0;
+}
+
 static int dump_one(const char *dir, const u8 *p, u32 len)
 {
 	char path[4096];

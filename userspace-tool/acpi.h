@@ -11,6 +11,7 @@ extern const u32 dsdt_aml_bytes;
 
 /* acpi.c */
 u64 acpi_build(struct gmem *m, unsigned int cpus, const u8 *dsdt, u32 dsdt_bytes);
+u32 acpi_waking_vector(const struct gmem *m, u64 rsdp);
 int acpi_dump(const char *dir, unsigned int cpus, const u8 *dsdt, u32 dsdt_bytes);
 
 #endif /* HALO_TOOL_ACPI_H */

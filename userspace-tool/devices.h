@@ -127,6 +127,7 @@ void rtc_init(struct rtc *r, u64 (*wall)(void *ctx), void *ctx, struct irq_out i
 /* In ns of the wall clock. */
 u64 rtc_deadline(const struct rtc *r);
 void rtc_expire(struct rtc *r);
+bool rtc_interrupting(const struct rtc *r);
 u64 rtc_read(void *dev, u64 off, unsigned int size);
 void rtc_write(void *dev, u64 off, unsigned int size, u64 val);
 
@@ -188,6 +189,7 @@ void pcmisc_init(struct pcmisc *p, struct irq_out sci,
 		 void (*event)(void *ctx, enum pc_event ev, unsigned int arg),
 		 u64 (*now)(void *ctx), void *ctx);
 bool pm_power_button(struct pcmisc *p);
+bool pm_wake(struct pcmisc *p, bool alarm);
 u64 i8042_read(void *dev, u64 off, unsigned int size);
 void i8042_write(void *dev, u64 off, unsigned int size, u64 val);
 u64 kbd_status_read(void *dev, u64 off, unsigned int size);

@@ -46,6 +46,8 @@ struct machine {
 	struct hv hv;
 	struct gmem mem;
 	struct boot_info boot;
+	u64 rsdp;
+	bool sleep;		/* the guest asked for S3 */
 	struct machine_vcpu vcpu[MAX_CPUS];
 
 	pthread_mutex_t lock;
@@ -94,6 +96,9 @@ int machine_memory(struct machine *m);
 int machine_load(struct machine *m);
 int machine_dry_run(struct machine *m);
 void machine_free_memory(struct machine *m);
+
+/* sleep.c */
+void machine_sleep(struct machine_vcpu *v, struct halo_reply *r);
 
 /* vcpu_loop.c */
 int vcpus_start(struct machine *m);

@@ -18,6 +18,7 @@
 #define KBD_TIMEOUT	0x40
 
 #define PM_PWRBTN	(1u << 8)
+#define PM_WAKE		(1u << 15)
 #define PM_STATUS_BITS	0x8731
 #define PM_ENABLE_BITS	0x0721
 #define PM_SCI_EN	(1u << 0)
@@ -263,6 +264,21 @@ bool pm_power_button(struct pcmisc *p)
 	p->pm_status |= PM_PWRBTN;
 	pm_update(p);
 	return p->pm_enable & PM_PWRBTN;
+}
+
+/**
+ * pm_wake() - leave a sleep state, if something asks for it
+ * @p: the devices
+ * @alarm: the clock's alarm rings
+ *
+ * Return: true if the guest is to wake up.
+ */
+bool pm_wake(struct pcmisc *p, bool alarm)
+{
+	if (!alarm && !(p->pm_status & PM_PWRBTN))
+		return false;
+	p->pm_status |= PM_WAKE;
+	return true;
 }
 
 static u32 pm_timer(const struct pcmisc *p)

@@ -30,7 +30,8 @@
 #define B_BINARY	0x04
 #define B_24H		0x02
 #define C_IRQF		0x80
-#define UIP_NS		244000ull
+/* 244 us of warning and 1984 us of update, all before the second changes. */
+#define UIP_NS		2228000ull
 
 static u64 seconds(const struct rtc *r)
 {
@@ -231,6 +232,17 @@ void rtc_expire(struct rtc *r)
 			r->period_next = now + ns;
 	}
 	update_irq(r);
+}
+
+/**
+ * rtc_interrupting() - is the clock's interrupt asserted
+ * @r: the clock
+ *
+ * Return: true if so.
+ */
+bool rtc_interrupting(const struct rtc *r)
+{
+	return r->cmos[REG_C] & C_IRQF;
 }
 
 /**

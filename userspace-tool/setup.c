@@ -140,7 +140,8 @@ int machine_load(struct machine *m)
 		r = map_file(c->initrd, &initrd);
 	if (r)
 		goto out;
-	a.rsdp = acpi_build(&m->mem, c->cpus, dsdt_aml, dsdt_aml_bytes);
+	m->rsdp = acpi_build(&m->mem, c->cpus, dsdt_aml, dsdt_aml_bytes);
+	a.rsdp = m->rsdp;
 	a.kernel = kernel.data;
 	a.kernel_bytes = kernel.bytes;
 	a.initrd = initrd.data;

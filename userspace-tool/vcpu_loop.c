@@ -7,7 +7,6 @@
  * stops, or stops the machine when its vCPU can't go on.
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,10 +60,25 @@ static void string_access(struct machine *m, struct machine_vcpu *v, struct bus 
 	}
 }
 
+/* The reader of the guest's output is slow: let this vCPU wait, without the lock. */
+static void wait_for_reader(struct machine *m)
+{
+	struct timespec ms = { 0, 5000000 };
+	bool full = true;
+
+	while (full && !machine_stopping(m)) {
+		nanosleep(&ms, NULL);
+		pthread_mutex_lock(&m->lock);
+		full = console_full(&m->console);
+		pthread_mutex_unlock(&m->lock);
+	}
+}
+
 static void bus_exit(struct machine_vcpu *v, const struct halo_exit *x, struct halo_reply *r)
 {
 	struct machine *m = v->m;
 	struct bus *b = x->type == HALO_EXIT_PIO ? &m->pio : &m->mmio;
+	bool full, sleep;
 
 	pthread_mutex_lock(&m->lock);
 	if (x->flags & HALO_EXIT_F_STRING)
@@ -74,17 +88,14 @@ static void bus_exit(struct machine_vcpu *v, const struct halo_exit *x, struct h
 	else if (x->size && x->size <= 8)
 		r->data = bus_read(b, x->addr, x->size);
 	machine_rearm(m);
+	full = console_full(&m->console);
+	sleep = m->sleep;
+	m->sleep = false;
 	pthread_mutex_unlock(&m->lock);
-}
-
-/* The reader of the guest's output is slow: let this vCPU wait, without a lock. */
-static void wait_for_reader(struct machine *m)
-{
-	struct timespec ms = { 0, 5000000 };
-
-	while (__atomic_load_n(&m->console.out_polled, __ATOMIC_RELAXED) &&
-	       console_full(&m->console) && !machine_stopping(m))
-		nanosleep(&ms, NULL);
+	if (full)
+		wait_for_reader(m);
+	if (sleep)
+		machine_sleep(v, r);
 }
 
 static unsigned int privilege(struct machine_vcpu *v)
@@ -154,8 +165,6 @@ static void answer(struct machine_vcpu *v, const struct halo_exit *x, struct hal
 	case HALO_EXIT_PIO:
 	case HALO_EXIT_MMIO:
 		bus_exit(v, x, r);
-		if (console_full(&m->console))
-			wait_for_reader(m);
 		break;
 	case HALO_EXIT_MSR:
 		r->action = HALO_ACTION_INJECT;
@@ -274,7 +283,7 @@ int vcpus_start(struct machine *m)
 		if (r)
 			break;
 		v->started = true;
-		snprintf(name, sizeof(name), "halo-vcpu-%u", i);
+		snprintf(name, sizeof(name), "halo-vcpu-%u", i % 1000);
 		pthread_setname_np(v->thread, name);
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -84,7 +84,10 @@ static void on_event(void *ctx, enum pc_event ev, unsigned int arg)
 		machine_stop(m, EC_PANIC, true, "the guest panicked");
 		break;
 	case PC_SLEEP:
-		msg_note(1, "guest: sleep state %u is not there, ignored", arg);
+		if (arg == S3_SLP_TYP)
+			m->sleep = true;
+		else
+			msg_note(1, "guest: sleep state %u is not there, ignored", arg);
 		break;
 	}
 }
