@@ -10,7 +10,7 @@ TOP := $(CURDIR)
 # kernels' builds do not meet.
 KSRC := module svm vmx ept uapi
 
-.PHONY: all help module sparse kunit tool clean
+.PHONY: all help module sparse kunit tool clean demo check
 all: module tool
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo "make check-kunit     the same suites in the debug kernel"
 	@echo "make check-svm       kselftests on AMD-V in the nested machine"
 	@echo "make check-static    checkpatch, sparse, objtool, house rules"
+	@echo "make check-boot      stock Debian kernels as hosts and guests"
+	@echo "make check-lab       the nested machine itself, and its splat gate"
 	@echo "make clean           build/ away; caches stay"
 
 .PHONY: tree
@@ -40,8 +42,29 @@ module: tree
 sparse: tree
 	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B) C=2 CF="-D__CHECK_ENDIAN__ -Wsparse-error" modules
 
+kunit: tree
+	@mkdir -p $(B)/kunit
+	@for f in $$(cd $(TOP)/selftests/kunit && find . -name '*.[ch]' -o -name Kbuild); do \
+		ln -sfn $(TOP)/selftests/kunit/$$f $(B)/kunit/$$f; done
+	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B)/kunit modules
+	@cp $(B)/kunit/halo_kunit.ko $(B)/
+
 tool:
 	+$(MAKE) -C userspace-tool
+
+demo:
+	@CPU=$(or $(CPU),svm) selftests/demo
+
+# Suites by name: check-host, check-svm, check-boot ...
+SUITES := build static host lab boot svm kunit
+
+check:
+	@scripts/deps.sh all
+	@selftests/check
+
+$(addprefix check-,$(SUITES)):
+	@scripts/deps.sh all
+	@selftests/check $(@:check-%=%)
 
 clean:
 	rm -rf build
