@@ -26,6 +26,7 @@
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 
 #include "gpt.h"
 #include "slots.h"
@@ -107,6 +108,7 @@ struct halo_mem_stats {
  * @active: invalidations between start and end (@lock)
  * @start: lowest user address of those
  * @end: first address past the highest
+ * @ended: faults wait here for @active to become 0
  * @dead: the mm is gone
  * @stats: figures
  */
@@ -123,6 +125,7 @@ struct halo_mem {
 	unsigned long active;
 	unsigned long start;
 	unsigned long end;
+	wait_queue_head_t ended;
 	bool dead;
 	struct halo_mem_stats stats;
 };

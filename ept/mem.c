@@ -35,11 +35,15 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
 
 #include "ept.h"
 
 /* Attempts against invalidations before the vCPU is let go to look at its signals. */
 #define FAULT_TRIES	8
+
+/* Longest wait in one attempt for an invalidation to end. */
+#define FAULT_WAIT	msecs_to_jiffies(10)
 
 /* Tables freed between two looks at need_resched(). */
 #define FREE_BATCH	512
@@ -129,14 +133,16 @@ static const struct halo_slots *slots_locked(struct halo_mem *mem)
 	return rcu_dereference_protected(mem->slots, lockdep_is_held(&mem->lock));
 }
 
-/* Is the user address being taken away, or may it have been since @seq? */
-static bool invalidated(const struct halo_mem *mem, unsigned long hva, unsigned long seq)
+/* Is any of the naturally aligned @bytes around a user address being taken away? */
+static bool under_way(const struct halo_mem *mem, unsigned long hva, unsigned long bytes)
 {
-	return mem->seq != seq || (mem->active && hva >= mem->start && hva < mem->end);
+	unsigned long start = hva & ~(bytes - 1);
+
+	return mem->active && start < mem->end && start + bytes > mem->start;
 }
 
 /*
- * First section: what is there. MAPPED if another vCPU was faster, -EAGAIN if
+ * First section: what is there. MAPPED if another vCPU was faster, -EBUSY if
  * asking the host would be in vain, -EINPROGRESS to go on; then *missing tables
  * are needed.
  */
@@ -164,8 +170,8 @@ static int fault_look(struct halo_mem *mem, struct fault *f, int *missing)
 		ret = HALO_FAULT_MAPPED;
 	else if (mem->dead)
 		ret = -EFAULT;
-	else if (invalidated(mem, f->hva, f->seq))
-		ret = -EAGAIN;
+	else if (under_way(mem, f->hva, PAGE_SIZE))
+		ret = -EBUSY;
 	else
 		*missing = gpt_missing(&mem->gpt, f->gpa, GPT_LEVEL_4K);
 unlock:
@@ -249,7 +255,11 @@ static int fault_level(struct halo_mem *mem, struct fault *f)
 	if (level == GPT_LEVEL_4K ||
 	    (mem->config.nx_huge && (f->access & HALO_ACCESS_EXEC)))
 		return GPT_LEVEL_4K;
-	return min(level, host_level(mem->mm, f->hva, page_to_pfn(f->page), f->writable));
+	level = min(level, host_level(mem->mm, f->hva, page_to_pfn(f->page), f->writable));
+	/* Its neighbours may be on their way out while this page is not. */
+	while (level > GPT_LEVEL_4K && under_way(mem, f->hva, gpt_span(level)))
+		level--;
+	return level;
 }
 
 static unsigned int fault_flags(struct halo_mem *mem, struct fault *f, int level)
@@ -271,7 +281,7 @@ static int fault_map(struct halo_mem *mem, struct fault *f)
 	int level, ret;
 
 	read_lock(&mem->lock);
-	if (invalidated(mem, f->hva, f->seq)) {
+	if (mem->seq != f->seq || under_way(mem, f->hva, PAGE_SIZE)) {
 		atomic_long_inc(&mem->stats.retries);
 		read_unlock(&mem->lock);
 		return -EAGAIN;
@@ -343,6 +353,16 @@ static int fault_once(struct halo_mem *mem, struct fault *f)
 	return ret;
 }
 
+/*
+ * The one who takes the page away may sleep in between, maybe for want of this
+ * CPU: do not spin, and do not enter a guest that would only fault again.
+ * Negative: a signal.
+ */
+static long fault_wait(struct halo_mem *mem)
+{
+	return wait_event_interruptible_timeout(mem->ended, !READ_ONCE(mem->active), FAULT_WAIT);
+}
+
 /**
  * halo_mem_fault() - handle a second-stage fault
  * @mem: guest memory
@@ -360,18 +380,20 @@ static int fault_once(struct halo_mem *mem, struct fault *f)
 int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access)
 {
 	struct fault f = { .gpa = gpa, .access = access | HALO_ACCESS_READ };
-	int tries, ret = -EAGAIN;
+	int tries, ret;
 
 	if (current->mm != mem->mm)
 		return -EIO;
 
-	for (tries = 0; ret == -EAGAIN && tries < FAULT_TRIES; tries++) {
+	for (tries = 0; tries < FAULT_TRIES; tries++) {
 		ret = fatal_signal_pending(current) ? -EINTR : fault_once(mem, &f);
 		if (ret == -EAGAIN)
 			cond_resched();
+		else if (ret != -EBUSY || fault_wait(mem) < 0)
+			break;
 	}
 	gpt_cache_drain(&mem->gpt, &f.cache);
-	return ret == -EAGAIN ? HALO_FAULT_MAPPED : ret;
+	return ret == -EAGAIN || ret == -EBUSY ? HALO_FAULT_MAPPED : ret;
 }
 
 /* ---- the host's side --------------------------------------------------- */
@@ -431,13 +453,14 @@ static int notifier_start(struct mmu_notifier *notifier, const struct mmu_notifi
 	struct gpt_zapped zapped = {};
 
 	write_lock(&mem->lock);
-	if (!mem->active++) {
+	if (!mem->active) {
 		mem->start = range->start;
 		mem->end = range->end;
 	} else {
 		mem->start = min(mem->start, range->start);
 		mem->end = max(mem->end, range->end);
 	}
+	WRITE_ONCE(mem->active, mem->active + 1);
 	zap_user_range(mem, range->start, range->end, &zapped);
 	write_unlock(&mem->lock);
 	halo_mem_free_tables(mem, &zapped, mmu_notifier_range_blockable(range));
@@ -452,8 +475,10 @@ static void notifier_end(struct mmu_notifier *notifier, const struct mmu_notifie
 	/* A range that no slot has now concerns no fault: losing a slot moved seq itself. */
 	if (touches_slot(mem, range->start, range->end))
 		mem->seq++;
-	mem->active--;
+	WRITE_ONCE(mem->active, mem->active - 1);
 	write_unlock(&mem->lock);
+	if (wq_has_sleeper(&mem->ended))
+		wake_up_all(&mem->ended);
 }
 
 /* Called with the host's page-table locks held. */
@@ -572,6 +597,7 @@ int halo_mem_init(struct halo_mem *mem, struct mm_struct *mm,
 	mem->config = *config;
 	mem->mm = mm;
 	rwlock_init(&mem->lock);
+	init_waitqueue_head(&mem->ended);
 	mem->notifier.ops = &notifier_ops;
 
 	err = gpt_init(&mem->gpt, config->fmt, levels, &table_ops, mem, encryption_bit());
