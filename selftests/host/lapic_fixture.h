@@ -8,6 +8,13 @@
 
 #include "lapic.h"
 
+/* How often a long loop goes round; under the debug kernel, less. */
+#ifdef HALO_HOST_TEST
+#define TIMES(n)	(n)
+#else
+#define TIMES(n)	((n) / 50)
+#endif
+
 #define CPUS	20
 
 /* Offsets in the xAPIC page. */
@@ -152,12 +159,12 @@ static inline int fx_x2apic(struct cpu *c)
 	return halo_lapic_set_base(&c->l, c->l.base | HALO_APIC_BASE_X2APIC);
 }
 
-static inline int wrmsr(struct cpu *c, u32 offset, u64 value)
+static inline int wr_msr(struct cpu *c, u32 offset, u64 value)
 {
 	return halo_lapic_msr_write(&c->l, MSR(offset), value);
 }
 
-static inline u64 rdmsr(struct cpu *c, u32 offset)
+static inline u64 rd_msr(struct cpu *c, u32 offset)
 {
 	u64 value = ~0ULL;
 

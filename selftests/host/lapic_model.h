@@ -485,9 +485,9 @@ static void compare(void)
 		if (!m.x2)
 			SAME(name, rd(c, offset), naive_read(offset));
 		else if (offset == ICR)
-			SAME(name, rdmsr(c, offset), naive_read(ICR) | (u64)m.icr_high << 32);
+			SAME(name, rd_msr(c, offset), naive_read(ICR) | (u64)m.icr_high << 32);
 		else
-			SAME(name, rdmsr(c, offset), naive_read(offset));
+			SAME(name, rd_msr(c, offset), naive_read(offset));
 	}
 }
 

@@ -121,14 +121,14 @@ static void x2apic_registers(void **state)
 
 	/* Not in x2APIC mode: no MSR at all. */
 	assert_int_equal(halo_lapic_msr_read(l, MSR(ID), &value), -EINVAL);
-	assert_int_equal(wrmsr(c, TPR, 0), -EINVAL);
+	assert_int_equal(wr_msr(c, TPR, 0), -EINVAL);
 	c = &cpu[19];
 	l = &c->l;
 	assert_int_equal(fx_x2apic(c), 0);
-	assert_int_equal(rdmsr(c, ID), 19);
-	assert_int_equal(rdmsr(c, LDR), 1 << 16 | 1 << 3);
-	assert_int_equal(rdmsr(c, VERSION), 0x01050014);
-	assert_int_equal(rdmsr(c, SVR), 0x1ff);
+	assert_int_equal(rd_msr(c, ID), 19);
+	assert_int_equal(rd_msr(c, LDR), 1 << 16 | 1 << 3);
+	assert_int_equal(rd_msr(c, VERSION), 0x01050014);
+	assert_int_equal(rd_msr(c, SVR), 0x1ff);
 	for (u32 msr = 0x840; msr < 0x900; msr++) {
 		assert_int_equal(halo_lapic_msr_read(l, msr, &value), -EINVAL);
 		assert_int_equal(halo_lapic_msr_write(l, msr, 0), -EINVAL);
@@ -170,11 +170,11 @@ static void x2apic_faults(void **state)
 		for (unsigned int i = 0; i < ARRAY_SIZE(write_only); i++)
 			read &= write_only[i] != offset;
 		assert_int_equal(halo_lapic_msr_read(l, MSR(offset), &value), read ? 0 : -EINVAL);
-		assert_int_equal(wrmsr(c, offset, 0), write ? 0 : -EINVAL);
+		assert_int_equal(wr_msr(c, offset, 0), write ? 0 : -EINVAL);
 		for (unsigned int bit = 0; bit < 64; bit++) {
 			fx_setup(NULL);
 			fx_x2apic(c);
-			assert_int_equal(wrmsr(c, offset, BIT_ULL(bit)) >= 0,
+			assert_int_equal(wr_msr(c, offset, BIT_ULL(bit)) >= 0,
 					 write && (writable >> bit & 1));
 		}
 	}
@@ -191,7 +191,7 @@ static void without_tsc_deadline(void **state)
 	wr(c, LVTT, DEADLINE | 0x30);
 	assert_int_equal(rd(c, LVTT), 0x30);
 	assert_int_equal(fx_x2apic(c), 0);
-	assert_int_equal(wrmsr(c, LVTT, DEADLINE | 0x30), -EINVAL);
+	assert_int_equal(wr_msr(c, LVTT, DEADLINE | 0x30), -EINVAL);
 }
 
 static void apic_base_transitions(void **state)
@@ -221,8 +221,8 @@ static void apic_base_transitions(void **state)
 	wr(c, TPR, 0x60);
 	wr(c, ID, 0x77000000);
 	assert_int_equal(halo_lapic_set_base(l, base | x2), 0);
-	assert_int_equal(rdmsr(c, TPR), 0x60);
-	assert_int_equal(rdmsr(c, ID), 0);
+	assert_int_equal(rd_msr(c, TPR), 0x60);
+	assert_int_equal(rd_msr(c, ID), 0);
 	assert_int_equal(halo_lapic_set_base(l, base), -EINVAL);
 	assert_true(halo_lapic_x2apic(l));
 	assert_int_equal(halo_lapic_set_base(l, base & ~en), 0);
@@ -341,8 +341,8 @@ static void eoi_broadcast(void **state)
 	assert_int_equal(fx_x2apic(c), 0);
 	halo_lapic_post(l, HALO_DM_LOWEST, 0xff, true);
 	assert_int_equal(take_irq(c), 0xff);
-	assert_int_equal(wrmsr(c, EOI, 1), -EINVAL);
-	assert_int_equal(wrmsr(c, EOI, 0), HALO_LAPIC_EOI | 0xff);
+	assert_int_equal(wr_msr(c, EOI, 1), -EINVAL);
+	assert_int_equal(wr_msr(c, EOI, 0), HALO_LAPIC_EOI | 0xff);
 }
 
 static void software_disable(void **state)
@@ -408,12 +408,12 @@ static void errors(void **state)
 static void x2apic_self_ipi(void **state)
 {
 	assert_int_equal(fx_x2apic(c), 0);
-	assert_int_equal(wrmsr(c, SELF, 0x93), 0);
+	assert_int_equal(wr_msr(c, SELF, 0x93), 0);
 	assert_int_equal(take_irq(c), 0x93);
-	assert_int_equal(wrmsr(c, EOI, 0), 0);
-	assert_int_equal(wrmsr(c, SELF, 3), 0);
-	assert_int_equal(wrmsr(c, ESR, 0), 0);
-	assert_int_equal(rdmsr(c, ESR), 0x20);
+	assert_int_equal(wr_msr(c, EOI, 0), 0);
+	assert_int_equal(wr_msr(c, SELF, 3), 0);
+	assert_int_equal(wr_msr(c, ESR, 0), 0);
+	assert_int_equal(rd_msr(c, ESR), 0x20);
 	assert_int_equal(c->kicks, 0);
 	assert_int_equal(c->ipis, 0);
 }
@@ -557,8 +557,8 @@ static void init_and_sipi(void **state)
 	assert_int_equal(fx_x2apic(&cpu[7]), 0);
 	halo_lapic_init_reset(&cpu[7].l);
 	assert_true(halo_lapic_x2apic(&cpu[7].l));
-	assert_int_equal(rdmsr(&cpu[7], ID), 7);
-	assert_int_equal(rdmsr(&cpu[7], LDR), 1 << 7);
+	assert_int_equal(rd_msr(&cpu[7], ID), 7);
+	assert_int_equal(rd_msr(&cpu[7], LDR), 1 << 7);
 }
 
 static void virtual_wire(void **state)

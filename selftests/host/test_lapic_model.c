@@ -27,13 +27,13 @@ static u64 next(void)
 static void long_life(void **state)
 {
 	driver_start();
-	for (unsigned int i = 0; i < 100000; i++)
+	for (unsigned int i = 0; i < TIMES(100000); i++)
 		driver_step(next());
 }
 
 static void many_lives(void **state)
 {
-	for (unsigned int i = 0; i < 2000; i++) {
+	for (unsigned int i = 0; i < TIMES(2000); i++) {
 		driver_start();
 		for (unsigned int j = 0; j < 100; j++)
 			driver_step(next());
@@ -43,7 +43,7 @@ static void many_lives(void **state)
 /* Interrupts only, so that they nest deep: no resets, no mode changes. */
 static void nesting(void **state)
 {
-	for (unsigned int i = 0; i < 200; i++) {
+	for (unsigned int i = 0; i < TIMES(200); i++) {
 		driver_start();
 		for (unsigned int j = 0; j < 1000; j++) {
 			u64 random = next();

@@ -151,19 +151,19 @@ static void x2apic_destinations(void **state)
 	struct cpu *c = &cpu[1];
 
 	all_x2apic();
-	assert_int_equal(wrmsr(c, ICR, (19ULL << 32) | 0x41), 0);
+	assert_int_equal(wr_msr(c, ICR, (19ULL << 32) | 0x41), 0);
 	assert_int_equal(who(0x41), BIT(19));
 	/* 0xff is an ID here */
-	wrmsr(c, ICR, (0xffULL << 32) | 0x41);
+	wr_msr(c, ICR, (0xffULL << 32) | 0x41);
 	assert_int_equal(who(0x41), 0);
-	wrmsr(c, ICR, (0xffffffffULL << 32) | 0x41);
+	wr_msr(c, ICR, (0xffffffffULL << 32) | 0x41);
 	assert_int_equal(who(0x41), EVERYBODY);
 	/* logical: cluster in the high half, members in the low */
-	wrmsr(c, ICR, (0x0001000aULL << 32) | 0x800 | 0x41);
+	wr_msr(c, ICR, (0x0001000aULL << 32) | 0x800 | 0x41);
 	assert_int_equal(who(0x41), BIT(17) | BIT(19));
-	wrmsr(c, ICR, (0x00008002ULL << 32) | 0x800 | 0x41);
+	wr_msr(c, ICR, (0x00008002ULL << 32) | 0x800 | 0x41);
 	assert_int_equal(who(0x41), BIT(15) | BIT(1));
-	wrmsr(c, ICR, (0x00020001ULL << 32) | 0x800 | 0x41);
+	wr_msr(c, ICR, (0x00020001ULL << 32) | 0x800 | 0x41);
 	assert_int_equal(who(0x41), 0);
 	/* a message with 8 bits of destination */
 	assert_int_equal(msi(0xfee13000, 0x41), 1);
@@ -172,7 +172,7 @@ static void x2apic_destinations(void **state)
 	assert_int_equal(who(0x41), BIT(7) | BIT(0));
 	assert_int_equal(msi(0xfeeff000, 0x41), CPUS);
 	assert_int_equal(who(0x41), EVERYBODY);
-	assert_int_equal(rdmsr(c, ICR), (0x00020001ULL << 32) | 0x800 | 0x41);
+	assert_int_equal(rd_msr(c, ICR), (0x00020001ULL << 32) | 0x800 | 0x41);
 }
 
 static void icr(void **state)
@@ -299,7 +299,7 @@ static void one_kick_is_enough(void **state)
  * the owner takes them: none is lost, none comes twice.
  */
 #define POSTERS	3
-#define ROUNDS	20000
+#define ROUNDS	TIMES(20000)
 
 static u32 seen[256];
 
@@ -361,7 +361,7 @@ static void reset_under_fire(void **state)
 
 	stop = false;
 	assert_int_equal(pthread_create(&thread, NULL, flood, NULL), 0);
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < TIMES(20000); i++) {
 		unsigned int patience = 100000;
 
 		halo_lapic_init_reset(&cpu[0].l);
@@ -373,7 +373,7 @@ static void reset_under_fire(void **state)
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	assert_int_equal(i, 20000);
+	assert_int_equal(i, TIMES(20000));
 	assert_int_equal(take_irq(&cpu[0]), 0x77);
 }
 
@@ -387,7 +387,7 @@ static void many_cpus(void **state)
 	fx_config(&cfg, 255);
 	halo_lapic_init(&cpu[1].l, &cfg, &fx_ops, &cpu[1]);
 	assert_int_equal(fx_x2apic(&cpu[1]), 0);
-	assert_int_equal(wrmsr(&cpu[1], SVR, 0x1ff), 0);
+	assert_int_equal(wr_msr(&cpu[1], SVR, 0x1ff), 0);
 	many[0] = &cpu[0].l;
 	many[255] = &cpu[1].l;
 	assert_int_equal(halo_msi_decode(0xfeeff000, 0x41, &ipi), 0);

@@ -339,13 +339,13 @@ static void reset_stops_it(void **state)
 static void x2apic_the_same(void **state)
 {
 	assert_int_equal(fx_x2apic(c), 0);
-	assert_int_equal(wrmsr(c, TDCR, 0xb), 0);
-	assert_int_equal(wrmsr(c, LVTT, PERIODIC | 0x40), 0);
-	assert_int_equal(wrmsr(c, TMICT, 1000000), 0);
-	assert_int_equal(wrmsr(c, TMICT, 1ULL << 32), -EINVAL);
+	assert_int_equal(wr_msr(c, TDCR, 0xb), 0);
+	assert_int_equal(wr_msr(c, LVTT, PERIODIC | 0x40), 0);
+	assert_int_equal(wr_msr(c, TMICT, 1000000), 0);
+	assert_int_equal(wr_msr(c, TMICT, 1ULL << 32), -EINVAL);
 	now_ns += 10;
-	assert_int_equal(rdmsr(c, TMCCT), 999990);
-	assert_int_equal(wrmsr(c, TMCCT, 0), -EINVAL);
+	assert_int_equal(rd_msr(c, TMCCT), 999990);
+	assert_int_equal(wr_msr(c, TMCCT, 0), -EINVAL);
 }
 
 /* Any image that is taken leaves a timer that ends. */
