@@ -16,6 +16,12 @@ static bool halo_contributory(u8 vector)
 	return vector == 0 || (vector >= 10 && vector <= 13);
 }
 
+/* SDM 3A 6.2 and 17.3.1.1: a fault pushes RF, so that IRET runs past a breakpoint. */
+static bool halo_pushes_rf(u8 vector)
+{
+	return vector != 1 && vector != 3 && vector != 4 && vector != 8 && vector != 18;
+}
+
 /**
  * halo_exception() - queue an exception, as a fault at the present RIP
  * @vcpu: the vCPU
@@ -46,6 +52,8 @@ void halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error
 	}
 	if (has_error && !(halo_arch_get(vcpu, ARCH_CRS)->cr0 & X86_CR0_PE))
 		has_error = false;
+	if (halo_pushes_rf(vector))
+		vcpu->cpu.rflags |= X86_EFLAGS_RF;
 	e->type = EVENT_EXCEPTION;
 	e->vector = vector;
 	e->has_error = has_error;

@@ -27,6 +27,7 @@ void halo_skip(struct halo_vcpu *vcpu, unsigned int len)
 	if (unlikely(cpu->rip >> 32) && !halo_mode64(vcpu))
 		cpu->rip = (u32)cpu->rip;
 	cpu->shadow = 0;
+	cpu->rflags &= ~(u64)X86_EFLAGS_RF;
 	if (unlikely(cpu->rflags & X86_EFLAGS_TF)) {
 		halo_arch_get(vcpu, ARCH_DRS)->dr[4] |= DR6_BS;
 		halo_arch_put(vcpu, ARCH_DRS);
