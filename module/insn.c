@@ -231,7 +231,7 @@ static unsigned int pp(const struct halo_insn *insn)
 	return insn->flags & HALO_INSN_F_OSZ ? 1 : 0;
 }
 
-static void prefix(struct halo_insn *insn, u8 byte)
+static noinline void prefix(struct halo_insn *insn, u8 byte)
 {
 	switch (byte) {
 	case 0x66:
@@ -252,15 +252,16 @@ static void prefix(struct halo_insn *insn, u8 byte)
 		insn->flags |= HALO_INSN_F_REP;
 		break;
 	case 0x64:
-		insn->seg = HALO_INSN_FS;
-		break;
 	case 0x65:
-		insn->seg = HALO_INSN_GS;
+		insn->seg = byte & 7;	/* FS, GS */
+		insn->flags |= HALO_INSN_F_SEG;
 		break;
 	default:
 		/* 26 2E 36 3E are ES CS SS DS; in 64-bit mode they are nothing at all */
-		if (!is_64(insn))
-			insn->seg = (byte >> 3) & 3;
+		if (is_64(insn))
+			break;
+		insn->seg = byte >> 3 & 3;
+		insn->flags |= HALO_INSN_F_SEG;
 		break;
 	}
 }
@@ -281,7 +282,7 @@ static noinline int vex(struct cursor *c, struct halo_insn *insn)
 	p0 = *c->p;
 	if (lead == 0x8f ? (p0 & 0x1f) < 8 : !is_64(insn) && p0 < 0xc0)
 		return 0;
-	if (insn->rex || insn->flags & ~HALO_INSN_F_ASZ)
+	if (insn->rex || insn->flags & ~(HALO_INSN_F_ASZ | HALO_INSN_F_SEG))
 		return -EINVAL;
 	c->p++;
 
@@ -307,10 +308,8 @@ static noinline int vex(struct cursor *c, struct halo_insn *insn)
 	if (is_64(insn)) {
 		/* R, X and B are stored inverted; C5 has R alone */
 		insn->rex = (u8)~p0 >> 5 & (lead == 0xc5 ? 4 : 7);
-		if (lead != 0xc5 && p1 & 0x80) {
+		if (lead != 0xc5 && p1 & 0x80)
 			insn->rex |= 8;
-			insn->flags |= HALO_INSN_F_W;
-		}
 	}
 	/* resolve() needs the vector length; .alu is not in use for these */
 	insn->alu = lead == 0x62 ? p2 >> 5 & 3 : p1 >> 2 & 1;
@@ -334,9 +333,13 @@ static noinline int vex(struct cursor *c, struct halo_insn *insn)
 	}
 }
 
-/* Prefixes and opcode. Return the attribute byte. */
+/*
+ * Prefixes and opcode. Return the attribute byte. What is not inlined gets a copy of
+ * the cursor, here and in decode(), so that the cursor itself lives in registers.
+ */
 static __always_inline int opcode(struct cursor *c, struct halo_insn *insn)
 {
+	struct cursor slow;
 	u8 byte, attr;
 	int ret;
 
@@ -371,7 +374,9 @@ static __always_inline int opcode(struct cursor *c, struct halo_insn *insn)
 		return insn->map == HALO_INSN_MAP_0F38 ? RM : RM | IB;
 	}
 
-	ret = vex(c, insn);
+	slow = *c;
+	ret = vex(&slow, insn);
+	*c = slow;
 	if (ret)
 		return ret;
 	return byte == 0x8f ? RM | SF : RM;
@@ -420,7 +425,7 @@ static __always_inline int modrm(struct cursor *c, struct halo_insn *insn, bool 
 		if (base == HALO_INSN_RBP && byte >= 0x40)
 			seg = HALO_INSN_SS;
 	}
-	if (insn->seg == HALO_INSN_SEG_NONE)
+	if (!(insn->flags & HALO_INSN_F_SEG))
 		insn->seg = seg;
 	return size ? take(c, size, &insn->disp) : 0;
 }
@@ -689,33 +694,37 @@ static noinline int resolve(struct halo_insn *insn, unsigned int kind)
 	return -EINVAL;
 }
 
+/* Kinds outside the tables, and those the tables leave open. */
+static noinline int classify_slowly(struct halo_insn *insn, int kind)
+{
+	if (insn->map == HALO_INSN_MAP_0F38 && !(insn->flags & HALO_INSN_F_VEX))
+		kind = resolve_0f38(insn);
+	else if (insn->map > HALO_INSN_MAP_0F || (insn->flags & HALO_INSN_F_VEX && kind != K_VEC))
+		kind = HALO_INSN_OTHER;
+	else
+		kind = resolve(insn, kind);
+	/* no memory operand: nothing for the MMIO side, whatever the opcode */
+	if (kind >= HALO_INSN_MEM_FIRST && !(insn->flags & HALO_INSN_F_MEM))
+		kind = HALO_INSN_OTHER;
+	return kind;
+}
+
 static __always_inline int classify(struct halo_insn *insn)
 {
-	int kind = HALO_INSN_OTHER;
+	int kind = 0;
 
-	if (insn->map == HALO_INSN_MAP_1B) {
-		kind = kind_1b[insn->opcode];
-		insn->alu = insn->opcode >> 3 & 7;
-	} else if (insn->map == HALO_INSN_MAP_0F) {
-		kind = kind_0f[insn->opcode];
-		if (unlikely(insn->flags & HALO_INSN_F_VEX) && kind != K_VEC)
-			kind = HALO_INSN_OTHER;
-	} else if (insn->map == HALO_INSN_MAP_0F38 && !(insn->flags & HALO_INSN_F_VEX)) {
-		kind = resolve_0f38(insn);
-	}
-	if (kind >= K_FIRST)
-		kind = resolve(insn, kind);
-	else if (kind >= HALO_INSN_MEM_FIRST && !insn->mem_size)
+	if (insn->map <= HALO_INSN_MAP_0F)
+		kind = insn->map ? kind_0f[insn->opcode] : kind_1b[insn->opcode];
+	if (kind >= K_FIRST || insn->map > HALO_INSN_MAP_0F || insn->flags & HALO_INSN_F_VEX) {
+		kind = classify_slowly(insn, kind);
+		if (unlikely(kind < 0))
+			return kind;
+	} else if (kind >= HALO_INSN_MEM_FIRST) {
 		insn->mem_size = insn->op_size;
-	if (unlikely(kind < 0))
-		return kind;
-
-	if (insn->seg == HALO_INSN_SEG_NONE)
-		insn->seg = HALO_INSN_DS;
-	/* no memory operand: nothing for the MMIO side, whatever the opcode */
-	if (kind >= HALO_INSN_MEM_FIRST && !(insn->flags & HALO_INSN_F_MEM) &&
-	    !(kind >= HALO_INSN_MOVS && kind <= HALO_INSN_SCAS))
-		kind = HALO_INSN_OTHER;
+		insn->alu = insn->opcode >> 3 & 7;
+		if (!(insn->flags & HALO_INSN_F_MEM) && kind < HALO_INSN_MOVS)
+			kind = HALO_INSN_OTHER;
+	}
 	insn->kind = kind;
 	return 0;
 }
@@ -743,43 +752,52 @@ static noinline int odd_0f(struct cursor *c, struct halo_insn *insn)
 	return 0;
 }
 
-static __always_inline void sizes(struct halo_insn *insn, u8 attr)
-{
-	static const u8 op_size[4][2] = { { 2, 4 }, { 4, 2 }, { 4, 2 }, { 4, 2 } };
-	static const u8 addr_size[4][2] = { { 2, 4 }, { 4, 2 }, { 8, 4 }, { 8, 4 } };
-	unsigned int size = op_size[insn->mode][insn->flags & HALO_INSN_F_OSZ];
+/* Operand size in the low nibble, address size in the high one: by mode, 67 and 66. */
+static const u8 size_table[4][4] = {
+	{ 0x22, 0x24, 0x42, 0x44 },
+	{ 0x44, 0x42, 0x24, 0x22 },
+	{ 0x84, 0x82, 0x44, 0x42 },
+	{ 0x84, 0x82, 0x44, 0x42 },
+};
 
-	insn->addr_size = addr_size[insn->mode][(insn->flags & HALO_INSN_F_ASZ) >> 1];
-	if (unlikely(attr & (SF | BY)) || insn->rex & 8 || (attr & NIBBLE) == CR) {
-		if (attr & BY)
-			size = 1;
-		else if (insn->rex & 8)
-			size = 8;
-		else if ((attr & NIBBLE) == CR)
-			size = is_64(insn) ? 8 : 4;
-		else if (is_64(insn) && (size == 4 || ((attr & NIBBLE) == JZ &&
-						       insn->mode == HALO_INSN_MODE_64_INTEL)))
-			size = 8;
-	}
-	insn->op_size = size;
+/* The operand size where attribute byte or REX.W have a say. */
+static unsigned int op_size(const struct halo_insn *insn, u8 attr, unsigned int size)
+{
+	if (attr & BY)
+		return 1;
+	if (insn->rex & 8)
+		return 8;
+	if ((attr & NIBBLE) == CR)
+		return is_64(insn) ? 8 : 4;
+	if (is_64(insn) && attr & SF &&
+	    (size == 4 || ((attr & NIBBLE) == JZ && insn->mode == HALO_INSN_MODE_64_INTEL)))
+		return 8;
+	if (insn->flags & HALO_INSN_F_VEX)
+		return 4;	/* 66 is part of the opcode here */
+	return size;
 }
 
 static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
 {
+	struct cursor slow;
+	u8 size;
 	int attr, ret;
 
 	attr = opcode(c, insn);
 	if (unlikely(attr < 0))
 		return attr;
+	size = size_table[insn->mode][insn->flags & 3];
+	insn->addr_size = size >> 4;
+	insn->op_size = size & 0xf;
+	if (!attr && !insn->rex)
+		return classify(insn);
+
 	if (unlikely((attr & NIBBLE) == UD || (attr & XX && is_64(insn))))
 		return -EINVAL;
-	sizes(insn, attr);
-	if (!(insn->flags & HALO_INSN_F_VEX)) {
-		if (insn->rex & 8)
-			insn->flags |= HALO_INSN_F_W;
-	} else if (insn->op_size == 2) {
-		insn->op_size = 4;	/* 66 is part of the opcode here */
-	}
+	if (attr & ~RM || insn->rex & 8 || insn->flags & HALO_INSN_F_VEX)
+		insn->op_size = op_size(insn, attr, size & 0xf);
+	if (insn->rex & 8)
+		insn->flags |= HALO_INSN_F_W;
 
 	if (attr & RM) {
 		ret = modrm(c, insn, (attr & NIBBLE) == CR);
@@ -787,13 +805,17 @@ static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
 			return ret;
 	}
 	if (attr & NIBBLE && (attr & NIBBLE) != CR) {
-		ret = immediate(c, insn, attr);
+		slow = *c;
+		ret = immediate(&slow, insn, attr);
+		*c = slow;
 		if (unlikely(ret))
 			return ret;
 	}
-	if (unlikely(insn->map == HALO_INSN_MAP_0F && !(insn->flags & HALO_INSN_F_VEX) &&
-		     (insn->opcode == 0x0f || insn->opcode == 0x78))) {
-		ret = odd_0f(c, insn);
+	if (unlikely(insn->map == HALO_INSN_MAP_0F && (insn->opcode == 0x0f || insn->opcode == 0x78) &&
+		     !(insn->flags & HALO_INSN_F_VEX))) {
+		slow = *c;
+		ret = odd_0f(&slow, insn);
+		*c = slow;
 		if (ret)
 			return ret;
 	}
@@ -822,7 +844,7 @@ int halo_insn_decode(struct halo_insn *insn, const u8 *bytes, unsigned int avail
 
 	*insn = (struct halo_insn){
 		.mode = mode & 3,
-		.seg = HALO_INSN_SEG_NONE,
+		.seg = HALO_INSN_DS,
 	};
 	ret = decode(&c, insn);
 	if (unlikely(ret)) {

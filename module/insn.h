@@ -59,6 +59,7 @@ enum {
 #define HALO_INSN_F_VEX		BIT(8)	/* VEX, EVEX or XOP encoded */
 #define HALO_INSN_F_EVEX	BIT(9)
 #define HALO_INSN_F_W		BIT(10)	/* REX.W, VEX.W */
+#define HALO_INSN_F_SEG		BIT(11)	/* a segment override that counts */
 
 /* Register numbers for ops->gpr_read() and gpr_write(): hardware encoding, then RIP. */
 enum {
