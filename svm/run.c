@@ -261,7 +261,7 @@ void svm_run(struct halo_cpu *cpu)
 	svm_enter(cpu, svm, h->host_pa);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
-	halo_host_xcr0_put(v->cr4, cpu->xcr0);
+	cpu->xcr0 = halo_host_xcr0_put(v->cr4) ?: cpu->xcr0;
 	svm_stgi();
 
 	/* A failed entry has not taken what we changed: keep nothing as clean. */
