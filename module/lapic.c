@@ -646,6 +646,8 @@ int halo_lapic_mmio_write(struct halo_lapic *l, u32 offset, unsigned int size,
 
 	if (size != 4 || (offset & 15))
 		return 0;
+	if (reg == REG_EOI)
+		return halo_lapic_eoi(l);
 	if (reg >= REG_COUNT || !reg_known(l, reg, XW)) {
 		/* A read-only register exists: no error. */
 		if (reg >= REG_COUNT || !reg_known(l, reg, XR))
@@ -692,6 +694,9 @@ int halo_lapic_msr_write(struct halo_lapic *l, u32 msr, u64 value)
 
 	if (unlikely(reg >= REG_COUNT || !halo_lapic_x2apic(l)))
 		return -EINVAL;
+	/* The most frequent of all. */
+	if (reg == REG_EOI && likely(!value))
+		return halo_lapic_eoi(l);
 	reg = array_index_nospec(reg, REG_COUNT);
 	if (unlikely(!reg_known(l, reg, X2W)))
 		return -EINVAL;
