@@ -498,6 +498,24 @@ static void tables_that_are_not_there(void **state)
 	assert_int_equal(walk(0, HALO_WALK_READ), -ENXIO);
 }
 
+static void how_much_of_cr3_counts(void **state)
+{
+	static const u64 high[] = { 1ull << 32, 1ull << 39 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(high); i++) {
+		long_mode(RWU, RWU, RWU, RWU);
+		c.cr3 |= high[i];
+		assert_int_equal(walk(GVA, HALO_WALK_READ), -ENXIO);
+		clean(0, 0);
+		mem.d[0x1000 / 4] = W;
+		c.cr3 |= high[i] | 0x18;
+		assert_int_equal(walk(0, HALO_WALK_READ), -EFAULT);
+		clean(PAE, 0);
+		c.cr3 |= high[i] | 0x18;
+		assert_int_equal(walk(0, HALO_WALK_READ), -EFAULT);
+	}
+}
+
 static void cr3_may_hold_a_pcid(void **state)
 {
 	long_mode(RWU, RWU, RWU, RWU | 0x7000);
@@ -525,6 +543,7 @@ int main(void)
 		cmocka_unit_test(accessed_and_dirty),
 		cmocka_unit_test(tables_that_change_underneath),
 		cmocka_unit_test(tables_that_are_not_there),
+		cmocka_unit_test(how_much_of_cr3_counts),
 		cmocka_unit_test(cr3_may_hold_a_pcid),
 	};
 

@@ -163,6 +163,7 @@ static void a_mode_that_is_not_offered(void **state)
 	assert_int_equal(halo_zone_desc_init(&desc, &zone, SYNC_ONLY), -EINVAL);
 	zone = zone_at(HALO_BUS_MMIO, 0x1000, 4);
 	assert_int_equal(halo_zone_desc_init(&desc, &zone, SYNC_ONLY), 0);
+	assert_null(desc.ctx);
 }
 
 static void every_field_is_checked(void **state)
@@ -300,6 +301,17 @@ static void doorbells_share_an_address(void **state)
 	assert_int_equal(drop(&t, doorbell(0x1000, 4, 7)), -ENOENT);
 	assert_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, 7));
 	assert_non_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, 3));
+	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x0fff, 1), 0x0ff1);
+	halo_zone_table_free(t);
+
+	/* At the very end of the table. */
+	t = NULL;
+	for (u64 i = 0; i < 9; i++) {
+		assert_int_equal(add(&t, doorbell(0x1000, 4, i * 2)), 0);
+		for (u64 value = 0; value < 20; value++)
+			assert_int_equal(!!halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, value),
+					 value % 2 == 0 && value <= i * 2);
+	}
 	halo_zone_table_free(t);
 }
 
