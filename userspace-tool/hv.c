@@ -14,8 +14,13 @@
 #include <unistd.h>
 
 #include "cpuid_edit.h"
+#include "gmem.h"
 #include "hv.h"
 #include "msg.h"
+
+#define LAPIC_SVR	0x0f0
+#define LAPIC_LVT_LINT0	0x350
+#define LAPIC_LVT_LINT1	0x360
 
 /**
  * hv_open() - open /dev/halo and check that it speaks this interface
@@ -235,6 +240,28 @@ int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus
 		r = 0;
 	free(e);
 	return r;
+}
+
+/**
+ * hv_virtual_wire() - set the bootstrap vCPU's LAPIC as a PC's firmware leaves it
+ * @v: the vCPU
+ *
+ * On, LINT0 is the 8259s' ExtINT, LINT1 is NMI (MultiProcessor Specification
+ * 3.6.2.2). A guest that knows no APIC gets its interrupts in no other way.
+ *
+ * Return: 0, or the exit code after the error was told.
+ */
+int hv_virtual_wire(const struct hv_vcpu *v)
+{
+	struct halo_lapic_state s = { .size = sizeof(s) };
+	int r = ioctl(v->fd, HALO_VCPU_GET_LAPIC, &s);
+
+	put32(s.regs + LAPIC_SVR, 0x1ff);
+	put32(s.regs + LAPIC_LVT_LINT0, 0x700);
+	put32(s.regs + LAPIC_LVT_LINT1, 0x400);
+	if (r >= 0)
+		r = ioctl(v->fd, HALO_VCPU_SET_LAPIC, &s);
+	return r < 0 ? msg_fail(EC_INTERNAL, "vCPU", "see dmesg", "its LAPIC: %s", strerror(errno)) : 0;
 }
 
 /**

@@ -45,6 +45,7 @@ int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u32 access,
 		  u64 value);
 int hv_create_vcpu(const struct hv *hv, struct hv_vcpu *v, unsigned int id);
 int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus);
+int hv_virtual_wire(const struct hv_vcpu *v);
 int hv_msi(const struct hv *hv, u64 addr, u32 data);
 int hv_line(const struct hv_vcpu *v, u32 pin, bool level);
 

@@ -270,6 +270,8 @@ static int create_vm(struct machine *m)
 			r = hv_set_cpuid(&m->hv, &m->vcpu[i].hv, m->cfg->cpus);
 	}
 	if (!r)
+		r = hv_virtual_wire(&m->vcpu[0].hv);
+	if (!r)
 		boot_state(g, &m->boot, m->vcpu[0].hv.state);
 	return r;
 }

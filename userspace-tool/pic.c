@@ -94,7 +94,7 @@ static void reset_chip(struct pic_chip *c)
 }
 
 /**
- * pic_init() - power-on state
+ * pic_init() - the state in which a PC's firmware leaves them
  * @p: the pair
  * @intr: the pair's output
  */
@@ -106,6 +106,8 @@ void pic_init(struct pic *p, struct irq_out intr)
 	p->chip[1].elcr_mask = 0xde;
 	reset_chip(&p->chip[0]);
 	reset_chip(&p->chip[1]);
+	p->chip[0].base = 0x08;
+	p->chip[1].base = 0x70;
 }
 
 /**

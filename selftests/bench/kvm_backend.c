@@ -460,6 +460,10 @@ static int vcpu_ioctl(struct vcpu *v, unsigned long req, void *arg)
 		return set_cpuid(v, arg);
 	case HALO_VCPU_RUN:
 		return run_vcpu(v);
+	case HALO_VCPU_GET_LAPIC:
+	case HALO_VCPU_SET_LAPIC:
+		/* KVM's LAPIC starts as firmware leaves it. */
+		return 0;
 	case HALO_VCPU_SET_LINE:
 		return set_line(v, arg);
 	case HALO_VCPU_KICK:

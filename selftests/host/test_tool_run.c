@@ -166,6 +166,8 @@ int __wrap_ioctl(int fd, unsigned long req, ...)
 	case HALO_VM_SET_ZONE:
 	case HALO_VCPU_SET_LINE:
 	case HALO_VCPU_GET_STATE:
+	case HALO_VCPU_GET_LAPIC:
+	case HALO_VCPU_SET_LAPIC:
 	case HALO_VCPU_GET_STATS:
 		return 0;
 	case HALO_VM_MSI:
