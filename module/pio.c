@@ -125,13 +125,45 @@ static u32 halo_string_count(struct halo_vcpu *vcpu, u64 gva, unsigned int size,
 	return clamp_t(u64, min(count, room), 1, PAGE_SIZE / size);
 }
 
+/* The zone of the port. True: it answers here, a read gives @value. */
+static bool halo_pio_zone(struct halo_vcpu *vcpu, u64 *cookie, u64 *value)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	const struct halo_zone_desc *zone;
+	bool fixed = false;
+
+	*cookie = 0;
+	*value = 0;
+	rcu_read_lock();
+	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_PIO, x->io.port,
+			      x->io.size);
+	if (zone) {
+		*cookie = zone->cookie;
+		*value = zone->match;
+		fixed = zone->mode == HALO_ZONE_CONST;
+	}
+	rcu_read_unlock();
+	return fixed;
+}
+
+/* A string from or to a port of constant value. */
+static enum halo_next halo_string_fixed(struct halo_vcpu *vcpu, u64 value)
+{
+	const struct halo_pending *p = &vcpu->pending;
+	unsigned int i;
+
+	for (i = 0; p->in && i < p->count; i++)
+		memcpy(vcpu->data + i * p->size, &value, p->size);
+	return halo_string_complete(vcpu);
+}
+
 static enum halo_next halo_exit_string(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	struct halo_pending *p = &vcpu->pending;
 	unsigned int seg = SEG_ES;
 	struct halo_insn insn;
-	u64 offset;
+	u64 offset, cookie, value;
 	int len;
 
 	len = halo_decode(vcpu, &insn);
@@ -176,9 +208,12 @@ static enum halo_next halo_exit_string(struct halo_vcpu *vcpu)
 		if (err)
 			memset(vcpu->data, 0xff, p->count * p->size);
 	}
+	if (halo_pio_zone(vcpu, &cookie, &value))
+		return halo_string_fixed(vcpu, value);
 	vcpu->exit.addr = x->io.port;
 	vcpu->exit.size = p->size;
 	vcpu->exit.insn_len = len;
+	vcpu->exit.cookie = cookie;
 	vcpu->exit.data = p->count;
 	vcpu->exit.flags = HALO_EXIT_F_STRING | (p->rep ? HALO_EXIT_F_REP : 0) |
 			   (p->in ? 0 : HALO_EXIT_F_WRITE);
@@ -194,24 +229,15 @@ static enum halo_next halo_exit_string(struct halo_vcpu *vcpu)
 enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
-	const struct halo_zone_desc *zone;
-	u64 cookie = 0, value = 0;
-	bool fixed = false;
+	u64 cookie, value;
+	bool fixed;
 
 	vcpu->count.pio++;
 	if (unlikely(x->io.string)) {
 		/* Its length is the decoder's: EXITINFO2 holds for the last element. */
 		return halo_exit_string(vcpu);
 	}
-	rcu_read_lock();
-	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_PIO, x->io.port,
-			      x->io.size);
-	if (zone) {
-		cookie = zone->cookie;
-		value = zone->match;
-		fixed = zone->mode == HALO_ZONE_CONST;
-	}
-	rcu_read_unlock();
+	fixed = halo_pio_zone(vcpu, &cookie, &value);
 	if (fixed) {
 		if (x->io.in)
 			halo_in_rax(vcpu, value, x->io.size);
