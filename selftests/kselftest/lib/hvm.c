@@ -419,7 +419,8 @@ void guest_end(struct vcpu *v)
 	step(v);
 	if (v->x.type != HALO_EXIT_PIO || v->x.addr != PORT_DONE)
 		surprise(v, "the function's return");
-	answer(v, 0);
+	/* RETRY: DONE would skip the OUT at a RIP that is another's by then. */
+	answer_as(v, HALO_ACTION_RETRY, 0, -1);
 }
 
 void guest(struct vcpu *v, const void *fn, u64 arg)

@@ -93,6 +93,7 @@ static bool wait_until(pid_t pid, double deadline, int *status)
 
 static int run_one(const struct ktap_test *t, unsigned int n)
 {
+	double began;
 	int status;
 	pid_t pid;
 
@@ -106,7 +107,8 @@ static int run_one(const struct ktap_test *t, unsigned int n)
 		fflush(stdout);
 		_exit(KTAP_PASS);
 	}
-	if (!wait_until(pid, now() + t->seconds * ktap_slow(), &status)) {
+	began = now();
+	if (!wait_until(pid, began + t->seconds * ktap_slow(), &status)) {
 		kill(-pid, SIGKILL);
 		kill(pid, SIGKILL);
 		if (wait_until(pid, now() + KILL_SECONDS * ktap_slow(), &status))
@@ -117,6 +119,8 @@ static int run_one(const struct ktap_test *t, unsigned int n)
 			       t->name);
 		return KTAP_FAIL;
 	}
+	if (now() - began > 5)
+		printf("# took %.1f s\n", now() - began);
 	kill(-pid, SIGKILL);	/* what the test has left behind */
 	if (WIFSIGNALED(status)) {
 		printf("not ok %u %s # died of signal %d\n", n, t->name, WTERMSIG(status));
