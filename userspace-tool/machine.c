@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "machine.h"
@@ -137,17 +138,32 @@ static void suspend(struct machine *m)
 	console_resume_input(&m->console);
 }
 
+/* Returns true if the guest listens to its power button. */
+static bool press_button(struct machine *m)
+{
+	struct timespec until;
+	bool listens;
+
+	/* A write to a dead disk or terminal may hold the lock for ever. */
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 2;
+	if (pthread_mutex_timedlock(&m->lock, &until))
+		return false;
+	listens = pm_power_button(&m->misc);
+	pthread_mutex_unlock(&m->lock);
+	return listens;
+}
+
 static void terminate(struct machine *m, int sig)
 {
-	bool listens = false;
 	struct itimerspec t = { .it_value.tv_sec = BUTTON_GRACE_NS / NS_PER_SEC };
 	static bool pressed;
+	bool listens = false;
 
 	/* SIGTERM is the power button, if somebody listens; a second one is not. */
-	if (sig == SIGTERM && !pressed && !pthread_mutex_trylock(&m->lock)) {
-		listens = pm_power_button(&m->misc);
-		pthread_mutex_unlock(&m->lock);
+	if (sig == SIGTERM && !pressed) {
 		pressed = true;
+		listens = press_button(m);
 	}
 	if (!listens) {
 		machine_stop(m, EC_SIGNAL + sig, false, "ended by signal %d", sig);
