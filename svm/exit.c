@@ -47,14 +47,6 @@ static void svm_decode_cr(struct halo_hwexit *x, const struct svm_vmcb *v, u8 nr
 		x->cr.gpr = v->exit_info1 & 0xf;
 }
 
-static void svm_decode_dr(struct halo_hwexit *x, const struct svm_vmcb *v, u8 nr, bool write)
-{
-	x->reason = HW_DR;
-	x->cr.nr = nr;
-	x->cr.op = write ? CR_OP_WRITE : CR_OP_READ;
-	x->cr.gpr = svm_caps.decode_assists ? v->exit_info1 & 0xf : CR_GPR_UNKNOWN;
-}
-
 static void svm_decode_exception(struct halo_cpu *cpu, const struct svm_vmcb *v, u8 vector)
 {
 	struct halo_hwexit *x = &cpu->exit;
@@ -149,10 +141,9 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		svm_decode_cr(x, v, 0, true);
 		break;
 	case SVM_EXIT_DR_READ ... SVM_EXIT_DR_READ + 15:
-		svm_decode_dr(x, v, code - SVM_EXIT_DR_READ, false);
-		break;
 	case SVM_EXIT_DR_WRITE ... SVM_EXIT_DR_WRITE + 15:
-		svm_decode_dr(x, v, code - SVM_EXIT_DR_WRITE, true);
+		svm_dr_intercept(svm, false);
+		x->reason = HW_NONE;
 		break;
 	case SVM_EXIT_EXCEPTION ... SVM_EXIT_EXCEPTION + 31:
 		svm_decode_exception(cpu, v, code - SVM_EXIT_EXCEPTION);

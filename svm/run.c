@@ -124,14 +124,16 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 {
 	struct svm_vmcb *v = svm->vmcb;
 	u32 int_ctl = SVM_V_INTR_MASKING | (cpu->cr8 & SVM_V_TPR);
+	bool intr_window = cpu->want_intr_window && !svm->shadow_lost;
 
-	if (cpu->want_intr_window)
+	svm->shadow_lost = false;
+	if (intr_window)
 		int_ctl |= SVM_V_IRQ | SVM_V_IGN_TPR | (0xf << SVM_V_PRIO_SHIFT);
 	if (v->int_ctl != int_ctl) {
 		v->int_ctl = int_ctl;
 		v->clean &= ~SVM_CLEAN_TPR;
 	}
-	svm_intercept(v, SVM_ICPT_VINTR, cpu->want_intr_window);
+	svm_intercept(v, SVM_ICPT_VINTR, intr_window);
 	svm_intercept(v, SVM_ICPT_IRET, cpu->nmi_masked && !svm->iret_seen);
 
 	if (unlikely(cpu->want_nmi_window && (svm->iret_seen || cpu->shadow))) {
@@ -143,7 +145,7 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 
 static void svm_dr_load(struct svm_cpu *svm)
 {
-	if (unlikely(svm->dr_active)) {
+	if (unlikely(svm->dr_active || svm->dr_through)) {
 		set_debugreg(0, 7);
 		set_debugreg(svm->dr[0], 0);
 		set_debugreg(svm->dr[1], 1);
@@ -152,6 +154,21 @@ static void svm_dr_load(struct svm_cpu *svm)
 	} else if (unlikely(hw_breakpoint_active())) {
 		set_debugreg(0, 7);
 	}
+}
+
+/* VMRUN has switched DR6 and DR7 only; the host's DR7 is off until restored. */
+static void svm_dr_put(struct svm_cpu *svm)
+{
+	if (unlikely(svm->dr_through)) {
+		get_debugreg(svm->dr[0], 0);
+		get_debugreg(svm->dr[1], 1);
+		get_debugreg(svm->dr[2], 2);
+		get_debugreg(svm->dr[3], 3);
+		svm->dr_active = svm->vmcb->dr7 & 0xff;
+		svm_dr_intercept(svm, true);
+	}
+	if (unlikely(hw_breakpoint_active()))
+		hw_breakpoint_restore();
 }
 
 static noinstr void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, u64 host_pa)
@@ -219,6 +236,20 @@ static void svm_event_finish(struct halo_cpu *cpu, struct svm_vmcb *v, u32 injec
 	}
 }
 
+/*
+ * An interrupt window right where the guest was in a shadow: an emulated CPU has
+ * forgotten the shadow at VMRUN (QEMU 7.2 does).  The guest is still in it; the
+ * next entry gives it its instruction, and asks for the window after the next
+ * exit only.
+ */
+static void svm_shadow_finish(struct halo_cpu *cpu, struct svm_cpu *svm, u8 shadow, u64 rip)
+{
+	if (likely(!shadow || cpu->exit.reason != HW_INTR_WINDOW || cpu->rip != rip))
+		return;
+	cpu->shadow = shadow;
+	svm->shadow_lost = true;
+}
+
 /**
  * svm_run() - enter the guest once
  * @cpu: the vCPU, loaded on this CPU; interrupts are off
@@ -230,6 +261,8 @@ void svm_run(struct halo_cpu *cpu)
 	struct svm_host *h = this_cpu_ptr(&svm_host);
 	struct svm_cpu *svm = to_svm(cpu);
 	struct svm_vmcb *v = svm->vmcb;
+	u8 shadow = cpu->shadow;
+	u64 rip = cpu->rip;
 	u32 injected;
 
 	if (unlikely(!h->on)) {
@@ -259,8 +292,7 @@ void svm_run(struct halo_cpu *cpu)
 	halo_host_xcr0_load(v->cr4, cpu->xcr0);
 	svm_dr_load(svm);
 	svm_enter(cpu, svm, h->host_pa);
-	if (unlikely(hw_breakpoint_active()))
-		hw_breakpoint_restore();
+	svm_dr_put(svm);
 	cpu->xcr0 = halo_host_xcr0_put(v->cr4) ?: cpu->xcr0;
 	svm_stgi();
 
@@ -276,6 +308,7 @@ void svm_run(struct halo_cpu *cpu)
 	svm_event_finish(cpu, v, injected);
 	svm_exit_decode(cpu);
 	svm_windows_finish(cpu, svm);
+	svm_shadow_finish(cpu, svm, shadow, rip);
 	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK)) {
 		struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
 
