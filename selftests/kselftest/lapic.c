@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The local APIC, by MMIO and by MSR, with its timer and its pins. */
+#include <pthread.h>
+#include "hvm.h"
+
+#define MSI_TO(id)	(0xfee00000ull | (u64)(id) << 12)
+
+static volatile u64 got[16];
+static volatile u32 seen, order[16];
+
+static void count(struct g_frame *f)
+{
+	if (seen < 16)
+		order[seen] = f->vector;
+	seen++;
+	lapic_write(0xb0, 0);
+}
+
+static inline void on(void)
+{
+	lapic_write(0xf0, 0x1ff);
+}
+
+GUEST void ids(void)
+{
+	got[0] = lapic_read(0x20);
+	got[1] = lapic_read(0x30);
+	got[2] = rdmsr(0x1b);
+	wrmsr(0x1b, rdmsr(0x1b) | BIT(10));
+	got[3] = rdmsr(0x802);
+	got[4] = rdmsr(0x803);
+	got[5] = rdmsr(0x80d);
+	got[6] = TRY("rdmsr", : : "c"(0x80e) : "eax", "edx");	/* DFR is gone */
+	got[7] = TRY("wrmsr", : : "c"(0x802), "a"(0), "d"(0));	/* read only */
+	got[8] = TRY("wrmsr", : : "c"(0x80b), "a"(1), "d"(0));	/* EOI takes 0 */
+}
+
+TEST(identity_in_both_modes)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vcpu_new(vm, 3);
+
+	v->s->mp_state = HALO_MP_RUNNABLE;
+	state_set(v, HALO_STATE_MP);
+	guest(v, ids, 0);
+	CHECK_EQ(got[0], 3u << 24);
+	CHECK_EQ(got[1] & 0xff, 0x14);
+	CHECK_EQ(got[2], LAPIC | BIT(11));
+	CHECK_EQ(got[3], 3);
+	CHECK_EQ(got[4], got[1]);
+	CHECK_EQ(got[5], 1u << 3);
+	CHECK_EQ(got[6], 13);
+	CHECK_EQ(got[7], 13);
+	CHECK_EQ(got[8], 13);
+}
+
+GUEST void msr_off(void)
+{
+	got[0] = TRY("rdmsr", : : "c"(0x802) : "eax", "edx");
+	got[1] = TRY("wrmsr", : : "c"(0x1b), "a"(0xfee00500), "d"(0));	/* x2APIC, not on */
+}
+
+TEST(x2apic_msrs_only_in_its_mode)
+{
+	guest(vm_new()->cpu[0], msr_off, 0);
+	CHECK_EQ(got[0], 13);
+	CHECK_EQ(got[1], 13);
+}
+
+GUEST void self_ipi(void)
+{
+	g_handler[0x51] = count;
+	on();
+	sti();
+	lapic_write(0x310, 0);
+	lapic_write(0x300, 0x40000 | 0x51);
+	nop();
+	lapic_write(0x300, 0x4000 | 0x51);	/* physical, to ID 0 */
+	nop();
+	got[0] = lapic_read(0x300);
+	cli();
+}
+
+TEST(self_ipi_xapic)
+{
+	guest(vm_new()->cpu[0], self_ipi, 0);
+	CHECK_EQ(seen, 2);
+	CHECK_EQ(got[0] & BIT(12), 0);
+}
+
+static void count_x2(struct g_frame *f)
+{
+	seen++;
+	wrmsr(0x80b, 0);
+}
+
+GUEST void self_ipi_x2(void)
+{
+	g_handler[0x51] = count_x2;
+	wrmsr(0x1b, rdmsr(0x1b) | BIT(10));
+	wrmsr(0x80f, 0x1ff);
+	sti();
+	wrmsr(0x83f, 0x51);
+	nop();
+	wrmsr(0x830, 0x40000 | 0x51);
+	nop();
+	cli();
+}
+
+TEST(self_ipi_x2apic)
+{
+	guest(vm_new()->cpu[0], self_ipi_x2, 0);
+	CHECK_EQ(seen, 2);
+}
+
+GUEST void priorities(void)
+{
+	g_handler[0x51] = count;
+	g_handler[0x61] = count;
+	g_handler[0x71] = count;
+	on();
+	lapic_write(0x300, 0x40000 | 0x51);
+	lapic_write(0x300, 0x40000 | 0x71);
+	lapic_write(0x300, 0x40000 | 0x61);
+	got[0] = lapic_read(0x220) | (u64)lapic_read(0x230) << 32;	/* IRR 40..5f, 60..7f */
+	sti();
+	nop();
+	nop();
+	nop();
+	cli();
+	got[1] = lapic_read(0x220) | (u64)lapic_read(0x230) << 32;
+}
+
+TEST(highest_priority_first)
+{
+	guest(vm_new()->cpu[0], priorities, 0);
+	CHECK_EQ(got[0], BIT(0x11) | BIT(32 + 1) | BIT(32 + 0x11));
+	CHECK_EQ(seen, 3);
+	CHECK_EQ(order[0], 0x71);
+	CHECK_EQ(order[1], 0x61);
+	CHECK_EQ(order[2], 0x51);
+	CHECK_EQ(got[1], 0);
+}
+
+GUEST void tpr(void)
+{
+	g_handler[0x51] = count;
+	on();
+	asm volatile("mov %0, %%cr8" : : "r"(5ull));
+	got[0] = lapic_read(0x80);
+	lapic_write(0x300, 0x40000 | 0x51);
+	sti();
+	nop();
+	nop();
+	got[1] = seen;
+	asm volatile("mov %0, %%cr8" : : "r"(4ull));
+	nop();
+	got[2] = seen;
+	lapic_write(0x80, 0x90);
+	asm volatile("mov %%cr8, %0" : "=r"(got[3]));
+	lapic_write(0x300, 0x40000 | 0x51);
+	nop();
+	got[4] = seen;
+	lapic_write(0x80, 0);
+	nop();
+	got[5] = seen;
+	cli();
+	got[6] = TRY("mov %0, %%cr8", : : "r"(16ull));
+}
+
+TEST(task_priority_and_cr8)
+{
+	guest(vm_new()->cpu[0], tpr, 0);
+	CHECK_EQ(got[0], 0x50);
+	CHECK_EQ(got[1], 0);
+	CHECK_EQ(got[2], 1);
+	CHECK_EQ(got[3], 9);
+	CHECK_EQ(got[4], 1);
+	CHECK_EQ(got[5], 2);
+	CHECK_EQ(got[6], 13);
+}
+
+GUEST void timer(u64 mode)
+{
+	u64 until, start = rdtsc();
+
+	g_handler[0x45] = count;
+	on();
+	lapic_write(0x3e0, 0xb);	/* by one */
+	lapic_write(0x320, (mode << 17) | 0x45);
+	sti();
+	if (mode == 2)
+		wrmsr(0x6e0, rdtsc() + 2000000);
+	else
+		lapic_write(0x380, 2000000);
+	got[4] = lapic_read(0x390);
+	until = rdtsc() + 20000000000ull;
+	while (seen < (mode == 1 ? 4 : 1) && rdtsc() < until)
+		asm volatile("hlt");
+	cli();
+	got[0] = seen;
+	got[1] = rdtsc() - start;
+	got[2] = lapic_read(0x390);
+	if (mode == 2)
+		got[3] = rdmsr(0x6e0);
+	lapic_write(0x380, 0);
+	lapic_write(0x320, 0x10000);
+}
+
+TEST(timer_one_shot)
+{
+	guest(vm_new()->cpu[0], timer, 0);
+	CHECK_EQ(got[0], 1);
+	CHECK(got[4] > 0 && got[4] <= 2000000);
+	CHECK_EQ(got[2], 0);
+}
+
+TEST(timer_periodic)
+{
+	guest(vm_new()->cpu[0], timer, 1);
+	CHECK_EQ(got[0], 4);
+}
+
+TEST(timer_tsc_deadline)
+{
+	guest(vm_new()->cpu[0], timer, 2);
+	CHECK_EQ(got[0], 1);
+	CHECK_EQ(got[3], 0);	/* disarmed by firing */
+	CHECK(got[1] >= 2000000);
+}
+
+GUEST void deadline_past(void)
+{
+	g_handler[0x45] = count;
+	on();
+	lapic_write(0x320, (2 << 17) | 0x45);
+	sti();
+	wrmsr(0x6e0, 1);
+	nop();
+	nop();
+	got[0] = seen;
+	wrmsr(0x6e0, 0);
+	cli();
+}
+
+TEST(deadline_in_the_past_fires_at_once)
+{
+	guest(vm_new()->cpu[0], deadline_past, 0);
+	CHECK_EQ(got[0], 1);
+}
+
+/* A period of nothing must not be an interrupt storm in the host. */
+GUEST void tiny_period(void)
+{
+	u64 until;
+
+	g_handler[0x45] = count;
+	on();
+	lapic_write(0x3e0, 0xb);
+	lapic_write(0x320, (1 << 17) | 0x45);
+	lapic_write(0x380, 1);
+	sti();
+	until = rdtsc() + 200000000;
+	while (rdtsc() < until)
+		nop();
+	cli();
+	lapic_write(0x380, 0);
+	got[0] = seen;
+}
+
+TEST(tiny_period_does_not_stop_the_host)
+{
+	guest(vm_new()->cpu[0], tiny_period, 0);
+	CHECK(got[0] >= 1);
+}
+
+GUEST void masked_timer(void)
+{
+	u64 until = rdtsc() + 20000000;
+
+	g_handler[0x45] = count;
+	on();
+	lapic_write(0x3e0, 0xb);
+	lapic_write(0x320, 0x10045);
+	lapic_write(0x380, 1000);
+	sti();
+	while (rdtsc() < until)
+		nop();
+	cli();
+	got[0] = seen;
+}
+
+TEST(masked_timer_stays_quiet)
+{
+	guest(vm_new()->cpu[0], masked_timer, 0);
+	CHECK_EQ(got[0], 0);
+}
+
+/* ---- from outside ---- */
+
+GUEST void outside(void)
+{
+	g_handler[0x52] = count;
+	on();
+	outb(0x60, 0);
+	sti();
+	nop();
+	nop();
+	cli();
+	outb(0x61, 0);
+	sti();
+	nop();
+	nop();
+	cli();
+}
+
+TEST(msi_edge)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest_begin(v, outside, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x60);
+	CHECK_EQ(msi(vm, MSI_TO(0), 0x52), 1);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
+	CHECK_EQ(seen, 1);
+	answer(v, 0);
+	guest_end(v);
+	CHECK_EQ(seen, 1);
+}
+
+TEST(msi_level_gives_an_eoi_exit)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest_begin(v, outside, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	CHECK_EQ(msi(vm, MSI_TO(0), 0xc000 | 0x52), 1);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_EOI)->data, 0x52);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
+	CHECK_EQ(seen, 1);
+	answer(v, 0);
+	guest_end(v);
+}
+
+TEST(msi_to_nobody)
+{
+	struct vm *vm = vm_new();
+
+	CHECK_EQ(msi(vm, MSI_TO(77), 0x52), 0);
+	CHECK_ERRNO(msi(vm, 0xfed00000, 0x52), EINVAL);
+	CHECK_ERRNO(msi(vm, 0, 0x52), EINVAL);
+}
+
+GUEST void extint_on(void)
+{
+	on();
+	lapic_write(0x350, 0x700);
+}
+
+TEST(extint_asks_for_the_vector)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest(v, extint_on, 0);
+	guest_begin(v, outside, 0);
+	g_handler[0x33] = count;
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x60);
+	CHECK(!line_set(v, HALO_PIN_LINT0, 1));
+	answer(v, 0);
+	guest_until(v, HALO_EXIT_INTACK);
+	CHECK(!line_set(v, HALO_PIN_LINT0, 0));
+	answer(v, 0x33);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
+	CHECK_EQ(seen, 1);
+	CHECK_EQ(order[0], 0x33);
+	answer(v, 0);
+	guest_end(v);
+}
+
+TEST(intack_with_a_vector_that_is_none)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest(v, extint_on, 0);
+	guest_begin(v, outside, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	CHECK(!line_set(v, HALO_PIN_LINT0, 1));
+	answer(v, 0);
+	guest_until(v, HALO_EXIT_INTACK);
+	answer(v, 256);
+	CHECK_EQ(run(v), -EPROTO);
+}
+
+TEST(pins_that_are_not_there)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	CHECK_ERRNO(line_set(v, 3, 1), EINVAL);
+	CHECK_ERRNO(line_set(v, 0xffffffff, 1), EINVAL);
+	CHECK_ERRNO(line_set(v, HALO_PIN_LINT0, 2), EINVAL);
+}
+
+GUEST void lint1_nmi(void)
+{
+	g_handler[2] = count;
+	on();
+	lapic_write(0x360, 0x400);
+	outb(0x60, 0);
+	nop();
+}
+
+TEST(lint1_as_nmi)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest_begin(v, lint1_nmi, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	CHECK(!line_set(v, HALO_PIN_LINT1, 1));
+	CHECK(!line_set(v, HALO_PIN_LINT1, 0));
+	answer(v, 0);
+	guest_end(v);
+	CHECK_EQ(seen, 1);
+}
+
+GUEST void relocate(void)
+{
+	wrmsr(0x1b, 0xfed0000000ull >> 8 | BIT(11));	/* 0xfed00000 */
+	got[0] = *(volatile u32 *)0xfed00030;
+	got[1] = *(volatile u32 *)(LAPIC + 0x30);
+}
+
+TEST(relocation)
+{
+	struct vcpu *v = vm_new()->cpu[0];
+
+	guest_begin(v, relocate, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_MMIO)->addr, LAPIC + 0x30);
+	answer(v, 0x77);
+	guest_end(v);
+	CHECK_EQ(got[0] & 0xff, 0x14);
+	CHECK_EQ(got[1], 0x77);
+}
+
+GUEST void off(void)
+{
+	wrmsr(0x1b, rdmsr(0x1b) & ~BIT(11));
+	got[0] = lapic_read(0x30);
+}
+
+TEST(disabled_it_is_a_device_like_any_other)
+{
+	struct vcpu *v = vm_new()->cpu[0];
+
+	guest_begin(v, off, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_MMIO)->addr, LAPIC + 0x30);
+	answer(v, 0x99);
+	guest_end(v);
+	CHECK_EQ(got[0], 0x99);
+}
+
+/* Every register against values that have crashed other models. */
+GUEST void storm(void)
+{
+	static const u32 val[] = { 0, 1, 0xff, 0x100, 0x8000, 0x10000, 0x700, 0xfffff,
+				   0x80000000, 0xffffffff };
+	u32 r, i;
+
+	for (r = 0; r < 0x1000; r += 16) {
+		for (i = 0; i < ARRAY_SIZE(val); i++) {
+			/* Not the ICR: INIT and NMI to itself end the test. */
+			if (r == 0x300)
+				continue;
+			lapic_write(r, val[i]);
+			got[0] += lapic_read(r);
+		}
+	}
+	lapic_write(0x380, 0);
+	for (i = 0; i < 0x400; i += 3)
+		got[0] += *(volatile u8 *)(LAPIC + i) + *(volatile u64 *)(LAPIC + (i & ~7));
+	got[1] = 1;
+}
+
+TEST(any_value_in_any_register)
+{
+	struct vcpu *v = vm_new()->cpu[0];
+
+	guest_begin(v, storm, 0);
+	while (step(v)->type == HALO_EXIT_EOI)
+		answer(v, 0);
+	CHECK_EQ(v->x.addr, PORT_DONE);
+	CHECK_EQ(got[1], 1);
+}
+
+TEST(save_and_load)
+{
+	static struct halo_lapic_state s = { .size = sizeof(s) }, t = { .size = sizeof(t) };
+	struct vcpu *v = vm_new()->cpu[0], *w = vm_new()->cpu[0];
+
+	guest(v, extint_on, 0);
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_LAPIC, &s));
+	CHECK_EQ(*(u32 *)(s.regs + 0xf0), 0x1ff);
+	CHECK_EQ(*(u32 *)(s.regs + 0x350), 0x700);
+	CHECK(!ioctl(w->fd, HALO_VCPU_SET_LAPIC, &s));
+	CHECK(!ioctl(w->fd, HALO_VCPU_GET_LAPIC, &t));
+	CHECK(!memcmp(&s, &t, sizeof(s)));
+}
+
+TEST(load_of_noise_is_refused_or_harmless)
+{
+	static struct halo_lapic_state s = { .size = sizeof(s) };
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u32 i, j;
+
+	for (i = 0; i < 200; i++) {
+		srand(i);
+		for (j = 0; j < sizeof(s.regs); j++)
+			s.regs[j] = rand();
+		ioctl(v->fd, HALO_VCPU_SET_LAPIC, &s);
+		v->s->flags = HALO_RUN_IMMEDIATE_EXIT;
+		CHECK_EQ(run(v), -EINTR);
+	}
+	v->s->flags = 0;
+}
