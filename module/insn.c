@@ -432,27 +432,29 @@ static __always_inline int modrm(struct cursor *c, struct halo_insn *insn, bool 
 
 static noinline int immediate(struct cursor *c, struct halo_insn *insn, u8 attr)
 {
-	unsigned int iz = insn->op_size == 2 ? 2 : 4;
-	s64 second;
+	unsigned int size = insn->op_size == 2 ? 2 : 4, second = 0;
+	s64 val = 0;
 	int ret;
 
 	switch (attr & NIBBLE) {
+	case IZ:
+	case JZ:		/* op_size() knows the vendors' difference */
+		break;
 	case IB:
+		size = 1;
 		break;
 	case IW:
-		iz = 2;
+		size = 2;
 		break;
 	case IV:
 		if (insn->op_size == 8)
-			iz = 8;
-		break;
-	case JZ:
-		if (insn->mode == HALO_INSN_MODE_64_INTEL)
-			iz = 4;
+			size = 8;
 		break;
 	case G3:
 		if ((insn->reg & 7) > 1)
 			return 0;
+		if (attr & BY)
+			size = 1;
 		break;
 	case MO:
 		insn->flags |= HALO_INSN_F_MEM;
@@ -461,34 +463,21 @@ static noinline int immediate(struct cursor *c, struct halo_insn *insn, u8 attr)
 			insn->disp &= BIT_ULL(insn->addr_size * 8) - 1;
 		return ret;
 	case FP:
-		ret = take(c, iz, &insn->imm);
-		if (ret)
-			return ret;
-		iz = 2;
-		goto second;
+		second = 2;
+		break;
 	case EN:
-		ret = take(c, 2, &insn->imm);
-		if (ret)
-			return ret;
-		iz = 1;
-		goto second;
-	case IZ:
+		size = 2;
+		second = 1;
 		break;
 	default:
 		return -EINVAL;
 	}
-	if ((attr & NIBBLE) == IB || ((attr & NIBBLE) == G3 && attr & BY))
-		iz = 1;
 	insn->flags |= HALO_INSN_F_IMM;
-	return take(c, iz, &insn->imm);
-
-second:
-	insn->flags |= HALO_INSN_F_IMM;
-	ret = take(c, iz, &second);
-	if (ret)
-		return ret;
-	insn->imm2 = iz == 1 ? (u8)second : (u16)second;
-	return 0;
+	ret = take(c, size, &insn->imm);
+	if (!ret && second)
+		ret = take(c, second, &val);
+	insn->imm2 = second == 1 ? (u8)val : (u16)val;
+	return ret;
 }
 
 /* Vector moves: width by opcode and mandatory prefix. VEX.L or EVEX.L'L is in .alu. */
