@@ -134,11 +134,12 @@ static bool halo_zone_same_range(const struct halo_zone_desc *a, const struct ha
 	return a->bus == b->bus && a->start == b->start && a->last == b->last;
 }
 
+/* Doorbells may share a range; the size of an access must not tell them apart, only the value. */
 static bool halo_zone_conflict(const struct halo_zone_desc *a, const struct halo_zone_desc *b)
 {
 	if (a->bus != b->bus || a->last < b->start || b->last < a->start)
 		return false;
-	return !(halo_zone_same_range(a, b) && a->match != b->match &&
+	return !(halo_zone_same_range(a, b) && a->match != b->match && a->access == b->access &&
 		 a->flags & b->flags & HALO_ZONE_DATAMATCH);
 }
 

@@ -50,7 +50,7 @@ static bool clash(const struct halo_zone_desc *d)
 		if (z->bus == d->bus && z->start <= d->last && d->start <= z->last &&
 		    !(z->start == d->start && z->last == d->last && z->match != d->match &&
 		      z->mode == HALO_ZONE_DOORBELL && d->mode == HALO_ZONE_DOORBELL &&
-		      z->flags && d->flags))
+		      z->flags && d->flags && z->access == d->access))
 			return true;
 	}
 	return false;

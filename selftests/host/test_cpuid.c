@@ -561,6 +561,11 @@ static void the_clamp_and_xsave(void **state)
 	assert_int_equal(ask(0xd, 0)[ECX], 832);
 	assert_int_equal(ask(0xd, 2)[EAX], 256);
 	assert_int_equal(ask(0xd, 9)[EAX], 0);
+	entry(0xd, 0)->eax = 1;
+	halo_cpuid_clamp(&table, &supported);
+	assert_int_equal(ask(0xd, 0)[ECX], 576);
+	assert_int_equal(ask(0xd, 1)[EAX], 7);
+	assert_int_equal(ask(0xd, 2)[EAX], 0);
 
 	/* No XSAVE: no leaf. */
 	build();

@@ -263,6 +263,7 @@ static void doorbells_share_an_address(void **state)
 {
 	const struct halo_zone_table *t = NULL;
 	const struct halo_zone_desc *z;
+	struct halo_zone other;
 	static const u64 values[] = { 7, 0, 3, ~0ull, 0x80000000, 12 };
 
 	assert_int_equal(add(&t, zone_at(HALO_BUS_MMIO, 0x0ff0, 0x10)), 0);
@@ -272,6 +273,9 @@ static void doorbells_share_an_address(void **state)
 	assert_int_equal(add(&t, doorbell(0x1000, 4, 7)), -EEXIST);
 	assert_int_equal(add(&t, doorbell(0x1000, 2, 8)), -EEXIST);
 	assert_int_equal(add(&t, doorbell(0x1002, 2, 8)), -EEXIST);
+	other = doorbell(0x1000, 4, 8);
+	other.access = 4;
+	assert_int_equal(add(&t, other), -EEXIST);
 	assert_int_equal(add(&t, zone_at(HALO_BUS_MMIO, 0x1000, 4)), -EEXIST);
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
