@@ -88,13 +88,12 @@ static int halo_clock_write(struct halo_vcpu *vcpu)
 	now = rdtsc();
 	t.tsc_timestamp = now + vcpu->cpu.tsc_offset;
 	t.system_time = halo_pvclock_ns(&vcpu->vm->clock, now - vcpu->vm->tsc_base);
-	/* The reader's rule: an even version stands over a complete record. */
-	smp_wmb();
+	smp_wmb();	/* the reader sees the version odd before anything else moves */
 	err = halo_mem_write(mem, gpa + sizeof(t.version), (void *)&t + sizeof(t.version),
 			     sizeof(t) - sizeof(t.version));
 	if (err)
 		return err;
-	smp_wmb();
+	smp_wmb();	/* and before it is even again */
 	t.version++;
 	return halo_mem_write(mem, gpa, &t.version, sizeof(t.version));
 }

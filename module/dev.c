@@ -79,6 +79,46 @@ void halo_hw_put(void)
 	mutex_unlock(&halo_hw_lock);
 }
 
+/**
+ * halo_copy_in() - an ioctl's struct from userspace
+ * @to: where to
+ * @bytes: its size here
+ * @from: the user's; its first member is its size there
+ *
+ * Return: 0; -EINVAL if it is shorter than the first version of it, which is
+ * @bytes as long as no struct has grown; -E2BIG if it is longer and what we do
+ * not know is not zero; -EFAULT.
+ */
+int halo_copy_in(void *to, size_t bytes, const void __user *from)
+{
+	u32 size;
+
+	if (get_user(size, (const u32 __user *)from))
+		return -EFAULT;
+	if (size < bytes)
+		return -EINVAL;
+	return copy_struct_from_user(to, bytes, from, size);
+}
+
+/**
+ * halo_copy_out() - an ioctl's struct to userspace
+ * @to: the user's; its first member is the room there
+ * @from: the struct
+ * @bytes: its size
+ *
+ * Return: 0; -EINVAL if there is not enough room; -EFAULT.
+ */
+int halo_copy_out(void __user *to, const void *from, size_t bytes)
+{
+	u32 size;
+
+	if (get_user(size, (const u32 __user *)to))
+		return -EFAULT;
+	if (size < bytes)
+		return -EINVAL;
+	return copy_to_user(to, from, bytes) ? -EFAULT : 0;
+}
+
 /* Is the hardware free? Only a look: halo_hw_get() decides. */
 static bool halo_hw_busy(void)
 {
@@ -186,14 +226,8 @@ static int halo_cap(struct halo_cap_query *q)
 static long halo_ioctl_cap(void __user *arg)
 {
 	struct halo_cap_query q;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&q, sizeof(q), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < offsetofend(struct halo_cap_query, reason))
-		return -EINVAL;
-	err = copy_struct_from_user(&q, sizeof(q), arg, size);
 	if (err)
 		return err;
 	if (q.reserved)
@@ -202,50 +236,42 @@ static long halo_ioctl_cap(void __user *arg)
 	q.reason = HALO_REASON_NONE;
 	memset(q.text, 0, sizeof(q.text));
 	err = halo_cap(&q);
-	if (err)
-		return err;
-	return copy_to_user(arg, &q, min_t(size_t, size, sizeof(q))) ? -EFAULT : 0;
+	return err ?: halo_copy_out(arg, &q, sizeof(q));
 }
 
-static long halo_ioctl_cpuid(void __user *arg)
+/**
+ * halo_cpuid_give() - a CPUID table to userspace
+ * @arg: the user's struct halo_cpuid
+ * @table: the table
+ *
+ * Return: 0; -E2BIG if there is not room for all, with the count that there is.
+ */
+int halo_cpuid_give(void __user *arg, const struct halo_cpuid_table *table)
 {
 	struct halo_cpuid c;
-	u32 size, room;
-	int err;
+	u32 room;
+	int err = halo_copy_in(&c, sizeof(c), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(c))
-		return -EINVAL;
-	err = copy_struct_from_user(&c, sizeof(c), arg, size);
 	if (err)
 		return err;
 	room = c.count;
-	c.count = halo_cpuid_host->count;
-	if (put_user(c.count, (u32 __user *)(arg + offsetof(struct halo_cpuid, count))))
+	c.count = table->count;
+	if (copy_to_user(arg, &c, sizeof(c)))
 		return -EFAULT;
 	if (room < c.count)
 		return -E2BIG;
-	if (copy_to_user(u64_to_user_ptr(c.entries), halo_cpuid_host->entries,
-			 c.count * sizeof(struct halo_cpuid_entry)))
-		return -EFAULT;
-	return 0;
+	return copy_to_user(u64_to_user_ptr(c.entries), table->entries,
+			    c.count * sizeof(table->entries[0])) ? -EFAULT : 0;
 }
 
 static long halo_ioctl_create(void __user *arg)
 {
 	struct halo_create_vm c;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&c, sizeof(c), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(c))
-		return -EINVAL;
-	err = copy_struct_from_user(&c, sizeof(c), arg, size);
 	if (err)
 		return err;
-	if (c.flags || c.reserved[0] || c.reserved[1] || c.reserved[2])
+	if (c.flags || memchr_inv(c.reserved, 0, sizeof(c.reserved)))
 		return -EINVAL;
 	return halo_vm_create();
 }
@@ -258,7 +284,7 @@ static long halo_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case HALO_GET_CAP:
 		return halo_ioctl_cap((void __user *)arg);
 	case HALO_GET_SUPPORTED_CPUID:
-		return halo_ioctl_cpuid((void __user *)arg);
+		return halo_cpuid_give((void __user *)arg, halo_cpuid_host);
 	case HALO_CREATE_VM:
 		return halo_ioctl_create((void __user *)arg);
 	default:

@@ -7,7 +7,6 @@
  * -EFAULT and lets the guest have it.
  */
 #include <linux/sched/signal.h>
-#include <linux/uaccess.h>
 #include <asm/processor-flags.h>
 #include "vcpu.h"
 #include "walk.h"
@@ -23,16 +22,8 @@ static int halo_walk_read(void *opaque, u64 gpa, void *out, unsigned int bytes)
 static int halo_walk_cmpxchg(void *opaque, u64 gpa, u64 old, u64 new, unsigned int bytes)
 {
 	struct halo_vcpu *vcpu = opaque;
-	int idx = halo_mem_enter(&vcpu->vm->mem);
-	void __user *hva = halo_mem_hva(&vcpu->vm->mem, gpa, true);
-	u32 old32 = old;
-	int ret = -EFAULT;
 
-	if (hva && access_ok(hva, bytes))
-		ret = bytes == 8 ? __try_cmpxchg_user((u64 __user *)hva, &old, new, fault64) :
-				   __try_cmpxchg_user((u32 __user *)hva, &old32, (u32)new, fault32);
-	halo_mem_leave(&vcpu->vm->mem, idx);
-	return ret > 0 ? -EAGAIN : ret;
+	return halo_mem_cmpxchg(&vcpu->vm->mem, gpa, old, new, bytes);
 }
 
 /**

@@ -8,6 +8,17 @@
 #ifndef HALO_HOST_H
 #define HALO_HOST_H
 
+#include "halo_config.h"
+
+/* Newer kernels tell the untraining after a VM exit from that of an entry. */
+#ifdef HALO_HAVE_UNTRAIN_RET_VM
+#define HALO_UNTRAIN_RET	UNTRAIN_RET_VM
+#else
+#define HALO_UNTRAIN_RET	UNTRAIN_RET
+#endif
+
+#ifndef __ASSEMBLY__
+
 #include <linux/types.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -17,7 +28,6 @@
 #include <asm/fpu/xcr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
-#include "halo_config.h"
 
 struct halo_backend;
 
@@ -113,4 +123,5 @@ static __always_inline void halo_host_guest_ran(void)
 #endif
 }
 
+#endif /* !__ASSEMBLY__ */
 #endif /* HALO_HOST_H */

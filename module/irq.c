@@ -65,8 +65,7 @@ static void halo_glue_ipi(void *ctx, const struct halo_ipi *ipi)
 	struct halo_vcpu *vcpu = ctx;
 	struct halo_vm *vm = vcpu->vm;
 
-	halo_lapic_route(vm->lapics, smp_load_acquire(&vm->nr_vcpus), &vcpu->lapic, ipi,
-			 &vm->turn);
+	halo_lapic_route(vm->lapics, halo_vm_vcpus(vm), &vcpu->lapic, ipi, &vm->turn);
 }
 
 static void halo_glue_kick(void *ctx)
@@ -117,8 +116,7 @@ int halo_irq_msi(struct halo_vm *vm, const struct halo_msi *msi)
 	err = halo_msi_decode(msi->addr, msi->data, &ipi);
 	if (err)
 		return err;
-	return halo_lapic_route(vm->lapics, smp_load_acquire(&vm->nr_vcpus), NULL, &ipi,
-				&vm->turn);
+	return halo_lapic_route(vm->lapics, halo_vm_vcpus(vm), NULL, &ipi, &vm->turn);
 }
 
 /**

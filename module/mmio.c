@@ -65,7 +65,8 @@ static int halo_op_place(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem
 
 	err = halo_seg_linear(vcpu, mem->seg & 7, mem->offset, mem->size, write, linear);
 	if (!err)
-		err = halo_gva_to_gpa(vcpu, *linear, write ? HALO_WALK_WRITE : HALO_WALK_READ, &gpa);
+		err = halo_gva_to_gpa(vcpu, *linear, write ? HALO_WALK_WRITE : HALO_WALK_READ,
+				      &gpa);
 	if (err)
 		return err;
 	vcpu->pending.gpa = gpa;

@@ -156,13 +156,8 @@ static long halo_vcpu_layout(struct halo_vcpu *vcpu, void __user *arg)
 		.data_offset = AREA_DATA,
 		.data_bytes = PAGE_SIZE,
 	};
-	u32 size;
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(l))
-		return -EINVAL;
-	return copy_to_user(arg, &l, sizeof(l)) ? -EFAULT : 0;
+	return halo_copy_out(arg, &l, sizeof(l));
 }
 
 static int halo_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
@@ -212,14 +207,8 @@ static long halo_vcpu_set_cpuid(struct halo_vcpu *vcpu, void __user *arg)
 	struct halo_cpuid_entry *entries;
 	struct halo_cpuid_table *table;
 	struct halo_cpuid c;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&c, sizeof(c), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(c))
-		return -EINVAL;
-	err = copy_struct_from_user(&c, sizeof(c), arg, size);
 	if (err)
 		return err;
 	if (c.count > HALO_MAX_CPUID)
@@ -244,43 +233,14 @@ out:
 	return err;
 }
 
-static long halo_vcpu_get_cpuid(struct halo_vcpu *vcpu, void __user *arg)
-{
-	struct halo_cpuid c;
-	u32 size, room;
-	int err;
-
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(c))
-		return -EINVAL;
-	err = copy_struct_from_user(&c, sizeof(c), arg, size);
-	if (err)
-		return err;
-	room = c.count;
-	if (put_user(vcpu->cpuid->count, (u32 __user *)(arg + offsetof(struct halo_cpuid, count))))
-		return -EFAULT;
-	if (room < vcpu->cpuid->count)
-		return -E2BIG;
-	if (copy_to_user(u64_to_user_ptr(c.entries), vcpu->cpuid->entries,
-			 vcpu->cpuid->count * sizeof(struct halo_cpuid_entry)))
-		return -EFAULT;
-	return 0;
-}
-
 static long halo_vcpu_msrs(struct halo_vcpu *vcpu, void __user *arg, bool set)
 {
 	struct halo_msr_entry __user *user;
 	struct halo_msr_entry e;
 	struct halo_msrs m;
-	u32 size, i;
-	int err;
+	int err = halo_copy_in(&m, sizeof(m), arg);
+	u32 i;
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(m))
-		return -EINVAL;
-	err = copy_struct_from_user(&m, sizeof(m), arg, size);
 	if (err)
 		return err;
 	if (m.count > HALO_MAX_MSRS)
@@ -306,26 +266,19 @@ static long halo_vcpu_msrs(struct halo_vcpu *vcpu, void __user *arg, bool set)
 
 static long halo_vcpu_lapic(struct halo_vcpu *vcpu, void __user *arg, bool set)
 {
-	struct halo_lapic_state *s;
-	u32 size;
-	long err = 0;
+	struct halo_lapic_state *s = kzalloc(sizeof(*s), GFP_KERNEL);
+	long err;
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(*s))
-		return -EINVAL;
-	s = kzalloc(sizeof(*s), GFP_KERNEL);
 	if (!s)
 		return -ENOMEM;
 	if (set) {
-		err = copy_struct_from_user(s, sizeof(*s), arg, size);
+		err = halo_copy_in(s, sizeof(*s), arg);
 		if (!err)
 			err = s->reserved ? -EINVAL : halo_lapic_load(&vcpu->lapic, s->regs);
 	} else {
 		s->size = sizeof(*s);
 		halo_lapic_save(&vcpu->lapic, s->regs);
-		if (copy_to_user(arg, s, sizeof(*s)))
-			err = -EFAULT;
+		err = halo_copy_out(arg, s, sizeof(*s));
 	}
 	kfree(s);
 	return err;
@@ -334,20 +287,16 @@ static long halo_vcpu_lapic(struct halo_vcpu *vcpu, void __user *arg, bool set)
 static long halo_vcpu_xsave(struct halo_vcpu *vcpu, void __user *arg, bool set)
 {
 	struct halo_xsave *x;
-	u32 size, pkru = 0;
-	long err = 0;
+	u32 pkru = 0;
+	long err;
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(*x))
-		return -EINVAL;
 	if (vcpu->fpu.uabi_size > sizeof(x->area))
 		return -EOPNOTSUPP;
 	x = kvzalloc(sizeof(*x), GFP_KERNEL);
 	if (!x)
 		return -ENOMEM;
 	if (set) {
-		err = copy_struct_from_user(x, sizeof(*x), arg, size);
+		err = halo_copy_in(x, sizeof(*x), arg);
 		if (!err && (x->reserved || memchr_inv(x->reserved2, 0, sizeof(x->reserved2))))
 			err = -EINVAL;
 		if (!err)
@@ -356,8 +305,7 @@ static long halo_vcpu_xsave(struct halo_vcpu *vcpu, void __user *arg, bool set)
 	} else {
 		x->size = sizeof(*x);
 		halo_host_fpu_get(&vcpu->fpu, x->area, sizeof(x->area));
-		if (copy_to_user(arg, x, sizeof(*x)))
-			err = -EFAULT;
+		err = halo_copy_out(arg, x, sizeof(*x));
 	}
 	kvfree(x);
 	return err;
@@ -366,14 +314,8 @@ static long halo_vcpu_xsave(struct halo_vcpu *vcpu, void __user *arg, bool set)
 static long halo_vcpu_line(struct halo_vcpu *vcpu, void __user *arg)
 {
 	struct halo_line l;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&l, sizeof(l), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(l))
-		return -EINVAL;
-	err = copy_struct_from_user(&l, sizeof(l), arg, size);
 	if (err)
 		return err;
 	if (l.reserved || l.level > 1)
@@ -383,31 +325,11 @@ static long halo_vcpu_line(struct halo_vcpu *vcpu, void __user *arg)
 
 static long halo_vcpu_stats(struct halo_vcpu *vcpu, void __user *arg)
 {
-	const struct halo_counters *c = &vcpu->count;
-	struct halo_vcpu_stats s = {
-		.size = sizeof(s),
-		.entries = c->entries,
-		.exits = c->exits,
-		.user_exits = c->user_exits,
-		.pio = c->pio,
-		.mmio = c->mmio,
-		.cpuid = c->cpuid,
-		.msr = c->msr,
-		.hlt = c->hlt,
-		.faults = c->faults,
-		.intr = c->intr,
-		.injected = c->injected,
-		.halted_ns = c->halted_ns,
-		.tlb_flushes = vcpu->cpu.flushes,
-		.decoded = c->decoded,
-	};
-	u32 size;
+	struct halo_vcpu_stats s = vcpu->count;
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(s))
-		return -EINVAL;
-	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
+	s.size = sizeof(s);
+	s.tlb_flushes = vcpu->cpu.flushes;
+	return halo_copy_out(arg, &s, sizeof(s));
 }
 
 /* The vCPU is at rest and ours. */
@@ -417,7 +339,7 @@ static long halo_vcpu_locked(struct halo_vcpu *vcpu, unsigned int cmd, void __us
 	case HALO_VCPU_SET_CPUID:
 		return halo_vcpu_set_cpuid(vcpu, arg);
 	case HALO_VCPU_GET_CPUID:
-		return halo_vcpu_get_cpuid(vcpu, arg);
+		return halo_cpuid_give(arg, vcpu->cpuid);
 	case HALO_VCPU_GET_MSRS:
 		return halo_vcpu_msrs(vcpu, arg, false);
 	case HALO_VCPU_SET_MSRS:
@@ -452,7 +374,7 @@ static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long a
 		return halo_vcpu_layout(vcpu, (void __user *)arg);
 	case HALO_VCPU_KICK:
 		set_bit(REQ_KICK, &vcpu->requests);
-		smp_mb__after_atomic();
+		smp_mb__after_atomic();	/* the request before the mode */
 		halo_vcpu_kick(vcpu);
 		return 0;
 	case HALO_VCPU_SET_LINE:

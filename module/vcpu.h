@@ -123,25 +123,6 @@ struct halo_pending {
 	struct halo_insn_mmio mmio;
 };
 
-/**
- * struct halo_counters - statistics, in the order of struct halo_vcpu_stats
- */
-struct halo_counters {
-	u64 entries;
-	u64 exits;
-	u64 user_exits;
-	u64 pio;
-	u64 mmio;
-	u64 cpuid;
-	u64 msr;
-	u64 hlt;
-	u64 faults;
-	u64 intr;
-	u64 injected;
-	u64 halted_ns;
-	u64 decoded;
-};
-
 /* Bits of vcpu->requests. */
 #define REQ_KICK	0	/* leave RUN with -EINTR */
 
@@ -236,7 +217,7 @@ struct halo_vcpu {
 		u64 hwcr;
 	} msr;
 
-	struct halo_counters count;
+	struct halo_vcpu_stats count;
 };
 
 extern const struct halo_backend *halo_be;
@@ -246,6 +227,16 @@ extern struct halo_cpuid_table *halo_cpuid_host;
 static inline struct halo_vcpu *to_vcpu(struct halo_cpu *cpu)
 {
 	return container_of(cpu, struct halo_vcpu, cpu);
+}
+
+/**
+ * halo_vm_vcpus() - how many vCPUs may be walked without the lock
+ * @vm: the VM
+ */
+static inline unsigned int halo_vm_vcpus(struct halo_vm *vm)
+{
+	/* Pairs with the release in halo_vcpu_publish(). */
+	return smp_load_acquire(&vm->nr_vcpus);
 }
 
 /**
@@ -276,6 +267,9 @@ static inline void halo_arch_put(struct halo_vcpu *vcpu, u32 groups)
 }
 
 /* dev.c */
+int halo_copy_in(void *to, size_t bytes, const void __user *from);
+int halo_copy_out(void __user *to, const void *from, size_t bytes);
+int halo_cpuid_give(void __user *arg, const struct halo_cpuid_table *table);
 int halo_hw_get(void);
 void halo_hw_put(void);
 

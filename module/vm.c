@@ -27,11 +27,11 @@ static void halo_vm_ack(void *unused)
 static void halo_vm_flush(struct halo_mem *mem)
 {
 	struct halo_vm *vm = container_of(mem, struct halo_vm, mem);
-	unsigned int i, n = smp_load_acquire(&vm->nr_vcpus);
+	unsigned int i, n = halo_vm_vcpus(vm);
 	int me;
 
 	atomic64_inc(&vm->tlb_gen);
-	smp_mb__after_atomic();
+	smp_mb__after_atomic();	/* the generation before the modes */
 	me = get_cpu();
 	for (i = 0; i < n; i++) {
 		struct halo_vcpu *vcpu = vm->vcpus[i];
@@ -72,14 +72,8 @@ void halo_vm_put(struct halo_vm *vm)
 static long halo_vm_set_memslot(struct halo_vm *vm, void __user *arg)
 {
 	struct halo_memslot m;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&m, sizeof(m), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(m))
-		return -EINVAL;
-	err = copy_struct_from_user(&m, sizeof(m), arg, size);
 	if (err)
 		return err;
 	if (m.reserved || (m.flags & ~HALO_MEM_READONLY) || m.slot >= HALO_MAX_MEMSLOTS)
@@ -101,14 +95,8 @@ static long halo_vm_set_zone(struct halo_vm *vm, void __user *arg)
 	struct halo_zone_table *old, *new;
 	struct halo_zone_desc desc;
 	struct halo_zone z;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&z, sizeof(z), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(z))
-		return -EINVAL;
-	err = copy_struct_from_user(&z, sizeof(z), arg, size);
 	if (err)
 		return err;
 	err = halo_zone_desc_init(&desc, &z, HALO_VM_ZONE_MODES);
@@ -132,14 +120,8 @@ static long halo_vm_set_zone(struct halo_vm *vm, void __user *arg)
 static long halo_vm_ioctl_vcpu(struct halo_vm *vm, void __user *arg)
 {
 	struct halo_create_vcpu c;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&c, sizeof(c), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(c))
-		return -EINVAL;
-	err = copy_struct_from_user(&c, sizeof(c), arg, size);
 	if (err)
 		return err;
 	if (c.flags || c.id >= HALO_MAX_VCPUS)
@@ -154,14 +136,8 @@ static long halo_vm_ioctl_vcpu(struct halo_vm *vm, void __user *arg)
 static long halo_vm_ioctl_msi(struct halo_vm *vm, void __user *arg)
 {
 	struct halo_msi m;
-	u32 size;
-	int err;
+	int err = halo_copy_in(&m, sizeof(m), arg);
 
-	if (get_user(size, (u32 __user *)arg))
-		return -EFAULT;
-	if (size < sizeof(m))
-		return -EINVAL;
-	err = copy_struct_from_user(&m, sizeof(m), arg, size);
 	if (err)
 		return err;
 	if (m.reserved || m.reserved2)

@@ -81,8 +81,9 @@ names="$names UNTRAIN_RET_VM"
 	echo 'ccflags-y += -Werror -Wno-missing-prototypes -Wno-missing-declarations'
 } > "$work/Kbuild"
 
+targets=$(for n in $names; do echo "$n.o"; done)
 # shellcheck disable=SC2086 # a list of targets
-make -k -j2 -C "$kdir" M="$work" $(for n in $names; do echo "$n.o"; done) \
+make -k -j2 -C "$kdir" M="$work" $targets \
 	> "$work/log" 2>&1 || true
 [ -z "${CONFIGURE_LOG:-}" ] || cp "$work/log" "$CONFIGURE_LOG"
 

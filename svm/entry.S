@@ -17,13 +17,7 @@
 #include <asm/asm.h>
 #include <asm/nospec-branch.h>
 #include <asm/frame.h>
-#include "halo_config.h"
-
-#ifdef HALO_HAVE_UNTRAIN_RET_VM
-#define HALO_UNTRAIN_RET	UNTRAIN_RET_VM
-#else
-#define HALO_UNTRAIN_RET	UNTRAIN_RET
-#endif
+#include "host.h"
 
 #define GPR(n)	((n) * 8)
 

@@ -52,6 +52,12 @@ static const u16 svm_take[] = {
 	SVM_ICPT_MCOMMIT, SVM_ICPT_TLBSYNC,	/* broadcast to the host: #UD */
 };
 
+/**
+ * svm_cpu_init() - allocate SVM's half of a vCPU
+ * @cpu: the vCPU
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int svm_cpu_init(struct halo_cpu *cpu)
 {
 	struct svm_cpu *svm = kzalloc(sizeof(*svm), GFP_KERNEL_ACCOUNT);
@@ -69,6 +75,10 @@ int svm_cpu_init(struct halo_cpu *cpu)
 	return 0;
 }
 
+/**
+ * svm_cpu_fini() - free it
+ * @cpu: the vCPU, whether or not svm_cpu_init() succeeded
+ */
 void svm_cpu_fini(struct halo_cpu *cpu)
 {
 	struct svm_cpu *svm = to_svm(cpu);
@@ -212,7 +222,7 @@ static void svm_set_segs(const struct halo_arch *a, struct svm_vmcb *v)
  * The guest's CR0 runs in the CPU but for CD and NW, which would make the
  * host's cache slow; while they are set, reads and all writes exit.
  */
-void svm_cr0_update(struct svm_cpu *svm, u64 cr0)
+static void svm_cr0_update(struct svm_cpu *svm, u64 cr0)
 {
 	struct svm_vmcb *v = svm->vmcb;
 	u64 real = cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);

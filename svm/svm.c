@@ -2,8 +2,8 @@
 /*
  * AMD-V: what the CPU can do, switching it on and off, and the backend table.
  *
- * Called by module/dev.c (probe) and module/vm.c (the first VM switches SVM on
- * on every CPU, the last switches it off; hotplug calls the same two per CPU).
+ * Called by module/dev.c (probe) and module/vm.c (the first VM switches every
+ * CPU's SVM on, the last one off; hotplug calls the same two per CPU).
  * No locks here: the callers serialize.  Nothing is written to a CPU before a
  * VM exists.
  */
@@ -55,17 +55,17 @@ static void svm_probe(struct halo_caps *caps)
 	memset(caps, 0, sizeof(*caps));
 	caps->error = -EOPNOTSUPP;
 	if (!boot_cpu_has(X86_FEATURE_SVM)) {
-		caps->text = "the CPU has no AMD-V (CPUID 8000_0001h ECX bit 2 is clear); use a CPU that has it, or let the outer hypervisor expose it";
+		caps->text = "the CPU has no AMD-V (or the outer hypervisor hides it)";
 		return;
 	}
 	if (rdmsrl_safe(MSR_VM_CR_ADDR, &vm_cr) == 0 && (vm_cr & VM_CR_SVMDIS)) {
 		caps->error = -EPERM;
-		caps->text = "the firmware has switched AMD-V off (VM_CR.SVMDIS); enable SVM in the firmware setup";
+		caps->text = "the firmware has AMD-V off; enable SVM in its setup";
 		return;
 	}
 	edx = cpuid_edx(CPUID_SVM);
 	if (!(edx & SVM_EDX_NP)) {
-		caps->text = "the CPU has AMD-V but no nested paging, which Halo needs";
+		caps->text = "the CPU's AMD-V has no nested paging, which Halo needs";
 		return;
 	}
 	caps->nrips = edx & SVM_EDX_NRIPS;

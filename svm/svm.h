@@ -92,7 +92,6 @@ void svm_cpu_reset(struct halo_cpu *cpu, bool init);
 void svm_state_get(struct halo_cpu *cpu, u32 groups);
 void svm_state_set(struct halo_cpu *cpu, u32 groups);
 void svm_refresh(struct halo_cpu *cpu);
-void svm_cr0_update(struct svm_cpu *svm, u64 cr0);
 void svm_dr_intercept(struct svm_cpu *svm, bool on);
 
 /* run.c */

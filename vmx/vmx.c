@@ -13,9 +13,9 @@ static void vmx_probe(struct halo_caps *caps)
 	memset(caps, 0, sizeof(*caps));
 	caps->error = -EOPNOTSUPP;
 	if (boot_cpu_has(X86_FEATURE_VMX))
-		caps->text = "this CPU has VT-x, which this version of Halo does not drive; it needs AMD-V";
+		caps->text = "this version of Halo does not drive VT-x; it needs AMD-V";
 	else
-		caps->text = "the CPU has neither VT-x nor AMD-V, or the outer hypervisor hides it";
+		caps->text = "the CPU has no VT-x (or the outer hypervisor hides it)";
 }
 
 const struct halo_backend vmx_backend = {

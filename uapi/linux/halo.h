@@ -812,7 +812,9 @@ struct halo_vcpu_stats {
  * vCPU fd
  *
  * HALO_VCPU_RUN returns 0 when an exit waits in EXITS.  -EINTR: a signal or
- * HALO_RUN_IMMEDIATE_EXIT or HALO_VCPU_KICK; -EPROTO: the rings are broken or
+ * HALO_RUN_IMMEDIATE_EXIT or HALO_VCPU_KICK, or the kernel has work for the
+ * thread: run again; -EAGAIN: the SYNC exit has no reply yet, or the exit ring
+ * is full; -EPROTO: the rings are broken or
  * the reply does not fit; -EINVAL: a committed state is impossible; -ESHUTDOWN:
  * the vCPU was stopped; -EBUSY: another thread runs it.
  */
@@ -829,7 +831,8 @@ struct halo_vcpu_stats {
 #define HALO_VCPU_SET_XSAVE	_IOW(HALO_IOC_MAGIC, 0x2a, struct halo_xsave)
 #define HALO_VCPU_SET_LINE	_IOW(HALO_IOC_MAGIC, 0x2b, struct halo_line)
 #define HALO_VCPU_GET_STATS	_IOR(HALO_IOC_MAGIC, 0x2c, struct halo_vcpu_stats)
-#define HALO_VCPU_GET_STATE	_IO(HALO_IOC_MAGIC, 0x2d)	/* fill wanted groups of STATE now */
-#define HALO_VCPU_SET_STATE	_IO(HALO_IOC_MAGIC, 0x2e)	/* load committed groups of STATE now */
+/* Fill STATE's wanted groups now; load its committed groups now. */
+#define HALO_VCPU_GET_STATE	_IO(HALO_IOC_MAGIC, 0x2d)
+#define HALO_VCPU_SET_STATE	_IO(HALO_IOC_MAGIC, 0x2e)
 
 #endif /* _UAPI_LINUX_HALO_H */
