@@ -45,6 +45,13 @@ static inline void mem_free(void *ctx, void *table)
 	free(table);
 }
 
+/* An entry has room for 52 bits of address, a kernel's pointer does not fit. */
+#ifdef HALO_HOST_TEST
+#define MEM_BASE	0
+#else
+#define MEM_BASE	PAGE_OFFSET
+#endif
+
 /* Called once, in the middle of an operation. */
 static void (*phys_hook)(void);
 
@@ -56,12 +63,12 @@ static inline u64 mem_phys(const void *table)
 		phys_hook = NULL;
 		hook();
 	}
-	return (u64)(uintptr_t)table;
+	return (u64)(uintptr_t)table - MEM_BASE;
 }
 
 static inline void *mem_virt(u64 phys)
 {
-	return (void *)(uintptr_t)phys;
+	return (void *)(uintptr_t)(phys + MEM_BASE);
 }
 
 static inline void mem_set_next(void *table, unsigned long next)

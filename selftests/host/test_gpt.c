@@ -24,7 +24,9 @@ static u64 rnd(u64 n)
 
 /* ---- random operations ------------------------------------------------- */
 
+#ifndef RANDOM_OPS
 #define RANDOM_OPS	300000
+#endif
 
 static void random_ops(const struct hw *hw)
 {
@@ -246,7 +248,7 @@ static void racing_write(void)
 {
 	struct hw_result r;
 
-	assert_true(hw_access(racing_hw, (u64)(uintptr_t)racing_gpt->root | racing_hw->encrypt,
+	assert_true(hw_access(racing_hw, mem_phys(racing_gpt->root) | racing_hw->encrypt,
 			      M2, GPT_WRITE, &r));
 }
 

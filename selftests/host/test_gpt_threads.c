@@ -26,7 +26,9 @@ static u64 rnd(u64 n)
 
 #define CPUS		2
 #define STRESS_PAGES	2048ULL		/* four 2 MiB spans */
+#ifndef STRESS_ROUNDS
 #define STRESS_ROUNDS	20000
+#endif
 
 struct stress {
 	const struct hw *hw;

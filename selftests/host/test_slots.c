@@ -268,12 +268,16 @@ static void compare(struct halo_slot *model)
 	}
 }
 
+#ifndef RANDOM_OPS
+#define RANDOM_OPS	30000
+#endif
+
 static void test_random(void **state)
 {
 	static struct halo_slot model[HALO_MEM_SLOTS];
 	int i, j;
 
-	for (i = 0; i < 30000; i++) {
+	for (i = 0; i < RANDOM_OPS; i++) {
 		/* Fill up to the last number, then thin out, and again. */
 		bool filling = (i / 4000) % 2 == 0;
 		struct halo_slot want = {
