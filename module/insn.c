@@ -800,8 +800,8 @@ static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
 		if (unlikely(ret))
 			return ret;
 	}
-	if (unlikely(insn->map == HALO_INSN_MAP_0F && (insn->opcode == 0x0f || insn->opcode == 0x78) &&
-		     !(insn->flags & HALO_INSN_F_VEX))) {
+	if (unlikely(insn->map == HALO_INSN_MAP_0F && !(insn->flags & HALO_INSN_F_VEX) &&
+		     (insn->opcode == 0x0f || insn->opcode == 0x78))) {
 		slow = *c;
 		ret = odd_0f(&slow, insn);
 		*c = slow;
