@@ -192,7 +192,7 @@ GUEST void timer(u64 mode)
 	if (mode == 2)
 		wrmsr(0x6e0, rdtsc() + 2000000);
 	else
-		lapic_write(0x380, 2000000);
+		lapic_write(0x380, mode ? 2000000 : 200000000);
 	got[4] = lapic_read(0x390);
 	until = rdtsc() + 20000000000ull;
 	while (seen < (mode == 1 ? 4 : 1) && rdtsc() < until)
@@ -211,14 +211,14 @@ TEST(timer_one_shot)
 {
 	guest(vm_new()->cpu[0], timer, 0);
 	CHECK_EQ(got[0], 1);
-	CHECK(got[4] > 0 && got[4] <= 2000000);
+	CHECK(got[4] > 0 && got[4] <= 200000000);
 	CHECK_EQ(got[2], 0);
 }
 
 TEST(timer_periodic)
 {
 	guest(vm_new()->cpu[0], timer, 1);
-	CHECK_EQ(got[0], 4);
+	CHECK(got[0] >= 4);
 }
 
 TEST(timer_tsc_deadline)

@@ -149,9 +149,19 @@ static bool wanted(const char *name, int argc, char **argv)
 	return argc < 2;
 }
 
+/* A program with other uses of its arguments has this; it gives -1 for ours. */
+__attribute__((weak)) int audit(int argc, char **argv);
+
 int main(int argc, char **argv)
 {
 	unsigned int i, n = 0, plan = 0, got[KTAP_SKIP + 1] = {};
+
+	if (audit) {
+		int status = audit(argc, argv);
+
+		if (status >= 0)
+			return status;
+	}
 
 	reason = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (reason == MAP_FAILED)
