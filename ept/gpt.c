@@ -26,14 +26,6 @@
  */
 #include "gpt.h"
 
-#if !defined(__KERNEL__) && !defined(cmpxchg)
-#define cmpxchg(p, o, n) ({						\
-	__typeof__(*(p)) __old = (o);					\
-	__atomic_compare_exchange_n(p, &__old, n, false,		\
-				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);\
-	__old; })
-#endif
-
 #define GPT_ENTRIES	512
 #define GPT_ADDR	GENMASK_ULL(51, 12)
 

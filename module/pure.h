@@ -72,6 +72,12 @@ typedef long long s64;
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 
+#define cmpxchg(p, o, n)	({ __typeof__(*(p)) __old = (o); \
+				   __atomic_compare_exchange_n(p, &__old, n, false, \
+							       __ATOMIC_SEQ_CST, \
+							       __ATOMIC_SEQ_CST); \
+				   __old; })
+
 #define likely(x)		__builtin_expect(!!(x), 1)
 #define unlikely(x)		__builtin_expect(!!(x), 0)
 
