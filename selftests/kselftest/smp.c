@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Several vCPUs: INIT and SIPI, IPIs, and state that must not mix. */
+#include <pthread.h>
+#include "hvm.h"
+
+static volatile u64 ready, go, done, got[16], from[2];
+static volatile u32 seen[2];
+
+/* The AP starts here, in real mode at 0x2000. */
+extern const u8 ap_begin[], ap_end[];
+asm(".pushsection .rodata\n.code16\nap_begin:\n"
+    "mov %cs, %ax\n out %ax, $0x90\n"
+    "1: mov %cs, %ax\n hlt\n jmp 1b\nap_end:\n.code64\n.popsection");
+
+static void *ap_thread(void *arg)
+{
+	struct vcpu *v = arg;
+	int err;
+
+	do
+		err = run(v);
+	while (err == -EINTR);
+	return (void *)(long)err;
+}
+
+GUEST void start_ap(void)
+{
+	lapic_write(0xf0, 0x1ff);
+	lapic_write(0x310, 1u << 24);
+	lapic_write(0x300, 0x4500);		/* INIT */
+	lapic_write(0x300, 0x4602);		/* SIPI, page 2 */
+	lapic_write(0x300, 0x4602);
+}
+
+TEST(init_sipi_starts_in_real_mode)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *ap = vcpu_new(vm, 1);
+	struct halo_exit *x;
+	pthread_t t;
+	void *err;
+
+	memcpy(vm->low + 0x2000, ap_begin, (size_t)(ap_end - ap_begin));
+	ap->s->wanted = HALO_STATE_ALL;
+	CHECK(!pthread_create(&t, NULL, ap_thread, ap));
+	usleep(20000);
+	CHECK_EQ(ap->exits->tail, 0);
+	guest(vm->cpu[0], start_ap, 0);
+	CHECK(!pthread_join(t, &err));
+	CHECK_EQ((long)err, 0);
+	x = (struct halo_exit *)((u8 *)ap->exits + ap->exits->entries_offset);
+	CHECK_EQ(x->type, HALO_EXIT_PIO);
+	CHECK_EQ(x->data, 0x200);
+	CHECK_EQ(x->vcpu, 1);
+	CHECK_EQ(ap->s->seg[HALO_SEG_CS].base, 0x2000);
+	CHECK_EQ(ap->s->cr0 & CR0_PE, 0);
+}
+
+TEST(sipi_without_init_is_ignored)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *ap = vcpu_new(vm, 1);
+
+	/* Through the MSI door: delivery mode 6 is no message. */
+	msi(vm, 0xfee01000, 0x602);
+	CHECK(!ioctl(ap->fd, HALO_VCPU_KICK, 0));
+	CHECK_EQ(run(ap), -EINTR);
+	state_get(ap);
+	CHECK_EQ(ap->s->mp_state, HALO_MP_UNINITIALIZED);
+}
+
+static void pong(struct g_frame *f)
+{
+	u32 me = lapic_read(0x20) >> 24;
+
+	seen[me & 1]++;
+	lapic_write(0xb0, 0);
+}
+
+GUEST void ping(u64 n)
+{
+	u32 me = lapic_read(0x20) >> 24, mine = 0;
+
+	g_handler[0x48] = pong;
+	lapic_write(0xf0, 0x1ff);
+	asm volatile("lock incq %0" : "+m"(ready));
+	while (ready < 2)
+		asm volatile("pause");
+	while (n--) {
+		/* In turns: 0 sends first. */
+		if (me == 0) {
+			lapic_write(0x310, 1u << 24);
+			lapic_write(0x300, 0x4048);
+		}
+		mine++;
+		while (seen[me] < mine) {
+			cli();
+			if (seen[me] < mine)
+				asm volatile("sti; hlt");
+			sti();
+		}
+		if (me == 1) {
+			lapic_write(0x310, 0);
+			lapic_write(0x300, 0x4048);
+		}
+	}
+	cli();
+}
+
+TEST_SECONDS(ipi_ping_pong_with_hlt, 60)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *ap = vcpu_new(vm, 1);
+	pthread_t t;
+	void *err;
+
+	guest_begin(ap, ping, 500);
+	ap->s->mp_state = HALO_MP_RUNNABLE;
+	state_set(ap, HALO_STATE_MP);
+	guest_begin(vm->cpu[0], ping, 500);
+	CHECK(!pthread_create(&t, NULL, ap_thread, ap));
+	guest_end(vm->cpu[0]);
+	CHECK(!pthread_join(t, &err));
+	CHECK_EQ((long)err, 0);
+	CHECK_EQ(seen[0], 500);
+	CHECK_EQ(seen[1], 500);
+}
+
+/* ---- vector registers ---- */
+
+GUEST void own_vectors(u64 id)
+{
+	u64 i, bad = 0, a, b, want;
+
+	for (i = 0; i < 2000; i++) {
+		want = id << 32 | i;
+		asm volatile("movq %2, %%xmm3; movq %2, %%xmm12; outb %%al, $0x80;"
+			     "movq %%xmm3, %0; movq %%xmm12, %1"
+			     : "=&r"(a), "=&r"(b) : "r"(want) : "xmm3", "xmm12");
+		bad += a != want || b != want;
+	}
+	got[id] = bad;
+}
+
+static void *serve(void *arg)
+{
+	struct vcpu *v = arg;
+
+	for (;;) {
+		step(v);
+		if (v->x.addr != 0x80)
+			break;
+		answer(v, 0);
+	}
+	return NULL;
+}
+
+TEST_SECONDS(vector_registers_do_not_mix, 60)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *ap = vcpu_new(vm, 1);
+	pthread_t t[2];
+	u32 i;
+
+	guest_begin(ap, own_vectors, 1);
+	ap->s->mp_state = HALO_MP_RUNNABLE;
+	state_set(ap, HALO_STATE_MP);
+	guest_begin(vm->cpu[0], own_vectors, 0);
+	for (i = 0; i < 2; i++)
+		CHECK(!pthread_create(&t[i], NULL, serve, vm->cpu[i]));
+	for (i = 0; i < 2; i++)
+		CHECK(!pthread_join(t[i], NULL));
+	CHECK_EQ(got[0], 0);
+	CHECK_EQ(got[1], 0);
+}
+
+/* ---- one page, two writers, and a third that takes it away ---- */
+
+static struct {
+	volatile u64 n;
+	u8 rest[4088];
+} counter __attribute__((aligned(4096)));
+
+GUEST void increment(u64 n)
+{
+	while (n--)
+		asm volatile("lock incq %0" : "+m"(counter.n));
+}
+
+static void *to_end(void *arg)
+{
+	guest_end(arg);
+	return NULL;
+}
+
+TEST_SECONDS(atomics_over_zaps, 60)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *ap = vcpu_new(vm, 1);
+	pthread_t t[2];
+	u32 i;
+
+	guest_begin(ap, increment, 200000);
+	ap->s->mp_state = HALO_MP_RUNNABLE;
+	state_set(ap, HALO_STATE_MP);
+	guest_begin(vm->cpu[0], increment, 200000);
+	for (i = 0; i < 2; i++)
+		CHECK(!pthread_create(&t[i], NULL, to_end, vm->cpu[i]));
+	for (i = 0; i < 100; i++) {
+		/* Zaps the mapping, keeps the page. */
+		CHECK(!mprotect(&counter, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC));
+		CHECK(!mprotect(&counter, PAGE, PROT_READ | PROT_WRITE));
+		usleep(500);
+	}
+	for (i = 0; i < 2; i++)
+		CHECK(!pthread_join(t[i], NULL));
+	CHECK_EQ(counter.n, 400000);
+}
