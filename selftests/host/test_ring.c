@@ -393,7 +393,7 @@ static void a_cancelled_exit_lets_one_late_reply_pass(void **state)
 
 /* A server on another thread: every exit arrives whole, in order, once. */
 #ifndef EXCHANGES
-#define EXCHANGES	200000
+#define EXCHANGES	50000
 #endif
 
 static void *serve(void *arg)
