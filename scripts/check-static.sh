@@ -51,7 +51,8 @@ if [ -z "$kdir" ]; then
 fi
 
 work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+# checkpatch leaves a list of names where it runs.
+trap 'rm -rf "$work" .checkpatch-camelcase.*' EXIT
 found=$work/found
 
 # files ENDING DIRECTORY...: the tree's, also those not committed yet.
