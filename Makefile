@@ -10,7 +10,7 @@ TOP := $(CURDIR)
 # kernels' builds do not meet.
 KSRC := module svm vmx ept uapi
 
-.PHONY: all help module sparse kunit tool clean demo check
+.PHONY: all help module sparse tool clean demo check
 all: module tool
 
 help:
@@ -41,13 +41,6 @@ module: tree
 
 sparse: tree
 	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B) C=2 CF="-D__CHECK_ENDIAN__ -Wsparse-error" modules
-
-kunit: tree
-	@mkdir -p $(B)/kunit
-	@for f in $$(cd $(TOP)/selftests/kunit && find . -name '*.[ch]' -o -name Kbuild); do \
-		ln -sfn $(TOP)/selftests/kunit/$$f $(B)/kunit/$$f; done
-	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B)/kunit modules
-	@cp $(B)/kunit/halo_kunit.ko $(B)/
 
 tool:
 	+$(MAKE) -C userspace-tool
