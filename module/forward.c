@@ -94,8 +94,7 @@ static enum halo_next halo_stop(struct halo_vcpu *vcpu, int err)
 
 static enum halo_next halo_protocol_error(struct halo_vcpu *vcpu)
 {
-	vcpu->rings.broken = true;
-	return halo_stop(vcpu, -EPROTO);
+	return halo_stop(vcpu, halo_ring_break(&vcpu->rings));
 }
 
 static enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)

@@ -30,7 +30,13 @@ static_assert(offsetof(struct halo_ring, entries) == 128);
 static_assert(sizeof(struct halo_exit) == 64);
 static_assert(sizeof(struct halo_reply) == 32);
 
-static int halo_ring_break(struct halo_rings *r)
+/**
+ * halo_ring_break() - these rings are of no use any more, and the user may see it
+ * @r: the rings
+ *
+ * Return: -EPROTO.
+ */
+int halo_ring_break(struct halo_rings *r)
 {
 	r->broken = true;
 	WRITE_ONCE(r->exits->flags, HALO_RING_BROKEN);

@@ -73,6 +73,7 @@ int halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_r
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
 int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
 void halo_ring_cancel(struct halo_rings *r);
+int halo_ring_break(struct halo_rings *r);
 
 /**
  * halo_ring_pending() - number of the SYNC exit that waits for its reply
