@@ -396,6 +396,8 @@ TEST(intack_with_a_vector_that_is_none)
 	guest_until(v, HALO_EXIT_INTACK);
 	answer(v, 256);
 	CHECK_EQ(run(v), -EPROTO);
+	CHECK(v->exits->flags & HALO_RING_BROKEN);
+	CHECK_EQ(run(v), -EPROTO);
 }
 
 TEST(pins_that_are_not_there)
