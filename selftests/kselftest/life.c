@@ -174,7 +174,8 @@ TEST(sent_by_scm_rights)
 
 static void *in_run(void *arg)
 {
-	run(arg);
+	while (run(arg) == -EINTR)
+		;
 	return NULL;
 }
 
