@@ -16,10 +16,11 @@
 #include "vcpu.h"
 
 /* mmap offsets; far apart so that areas can grow. */
-#define AREA_STATE	0x00000000ull
-#define AREA_EXITS	0x10000000ull
-#define AREA_REPLIES	0x20000000ull
-#define AREA_DATA	0x30000000ull
+#define AREA_STEP	0x10000000ull
+#define AREA_STATE	(0 * AREA_STEP)
+#define AREA_EXITS	(1 * AREA_STEP)
+#define AREA_REPLIES	(2 * AREA_STEP)
+#define AREA_DATA	(3 * AREA_STEP)
 
 static_assert(sizeof(struct halo_state) <= PAGE_SIZE);
 
@@ -79,14 +80,20 @@ void halo_vcpu_free(struct halo_vcpu *vcpu)
 	kfree(vcpu);
 }
 
+/* Zeroed, and on the caller's account. */
+static void *halo_area_alloc(size_t bytes)
+{
+	return __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
 static int halo_vcpu_areas(struct halo_vcpu *vcpu, u32 entries)
 {
 	vcpu->exits_bytes = PAGE_ALIGN(halo_ring_bytes(entries, sizeof(struct halo_exit)));
 	vcpu->replies_bytes = PAGE_ALIGN(halo_ring_bytes(entries, sizeof(struct halo_reply)));
-	vcpu->state = vmalloc_user(PAGE_SIZE);
-	vcpu->exits = vmalloc_user(vcpu->exits_bytes);
-	vcpu->replies = vmalloc_user(vcpu->replies_bytes);
-	vcpu->data = vmalloc_user(PAGE_SIZE);
+	vcpu->state = halo_area_alloc(PAGE_SIZE);
+	vcpu->exits = halo_area_alloc(vcpu->exits_bytes);
+	vcpu->replies = halo_area_alloc(vcpu->replies_bytes);
+	vcpu->data = halo_area_alloc(PAGE_SIZE);
 	if (!vcpu->state || !vcpu->exits || !vcpu->replies || !vcpu->data)
 		return -ENOMEM;
 	return halo_rings_init(&vcpu->rings, vcpu->exits, vcpu->replies, entries);
@@ -160,46 +167,64 @@ static long halo_vcpu_layout(struct halo_vcpu *vcpu, void __user *arg)
 	return halo_copy_out(arg, &l, sizeof(l));
 }
 
+/* The area at an mmap offset, and its length; NULL if there is none. */
+static void *halo_vcpu_area(struct halo_vcpu *vcpu, u64 offset, size_t *bytes)
+{
+	*bytes = PAGE_SIZE;
+	switch (offset) {
+	case AREA_STATE:
+		return vcpu->state;
+	case AREA_DATA:
+		return vcpu->data;
+	case AREA_EXITS:
+		*bytes = vcpu->exits_bytes;
+		return vcpu->exits;
+	case AREA_REPLIES:
+		*bytes = vcpu->replies_bytes;
+		return vcpu->replies;
+	default:
+		return NULL;
+	}
+}
+
+/* A mapped page is the mapping's too: it outlives the vCPU if need be. */
+static vm_fault_t halo_vcpu_fault(struct vm_fault *vmf)
+{
+	struct halo_vcpu *vcpu = vmf->vma->vm_file->private_data;
+	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
+	size_t bytes, at = offset & (AREA_STEP - 1);
+	void *area = halo_vcpu_area(vcpu, offset - at, &bytes);
+
+	if (!area || at >= bytes)
+		return VM_FAULT_SIGBUS;
+	vmf->page = vmalloc_to_page(area + at);
+	get_page(vmf->page);
+	return 0;
+}
+
+static const struct vm_operations_struct halo_vcpu_vm_ops = { .fault = halo_vcpu_fault };
+
 static int halo_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct halo_vcpu *vcpu = file->private_data;
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
-	size_t bytes = vma->vm_end - vma->vm_start, want;
-	void *area;
+	size_t bytes;
 
 	if (current->mm != vcpu->vm->mm)
 		return -EIO;
-	if (!(vma->vm_flags & VM_SHARED))
+	if (!halo_vcpu_area(vcpu, offset, &bytes) || vma->vm_end - vma->vm_start != bytes ||
+	    !(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC))
 		return -EINVAL;
-	switch (offset) {
-	case AREA_STATE:
-		area = vcpu->state;
-		want = PAGE_SIZE;
-		break;
-	case AREA_EXITS:
+	if (offset == AREA_EXITS) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EPERM;
 		halo_host_vma_clear(vma, VM_MAYWRITE);
-		area = vcpu->exits;
-		want = vcpu->exits_bytes;
-		break;
-	case AREA_REPLIES:
-		area = vcpu->replies;
-		want = vcpu->replies_bytes;
-		break;
-	case AREA_DATA:
-		area = vcpu->data;
-		want = PAGE_SIZE;
-		break;
-	default:
-		return -EINVAL;
 	}
-	if (bytes != want || (vma->vm_flags & VM_EXEC))
-		return -EINVAL;
 	halo_host_vma_clear(vma, VM_MAYEXEC);
 	/* A copy in a child would be another process's view of our rings. */
 	halo_host_vma_set(vma, VM_DONTCOPY | VM_DONTEXPAND);
-	return remap_vmalloc_range(vma, area, 0);
+	vma->vm_ops = &halo_vcpu_vm_ops;
+	return 0;
 }
 
 static long halo_vcpu_set_cpuid(struct halo_vcpu *vcpu, void __user *arg)
