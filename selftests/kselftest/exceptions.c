@@ -196,8 +196,8 @@ TEST(shutdown_ends_the_vcpu_for_good)
 	guest_begin(v, no_idt, 0);
 	guest_until(v, HALO_EXIT_SHUTDOWN);
 	answer_as(v, HALO_ACTION_SHUTDOWN, 0, -1);
-	CHECK_EQ(run(v), -ESHUTDOWN);
-	CHECK_EQ(run(v), -ESHUTDOWN);
+	CHECK_EQ(settle(v), -ESHUTDOWN);
+	CHECK_EQ(settle(v), -ESHUTDOWN);
 	/* Its registers can still be looked at. */
 	state_get(v);
 }

@@ -395,9 +395,9 @@ TEST(intack_with_a_vector_that_is_none)
 	answer(v, 0);
 	guest_until(v, HALO_EXIT_INTACK);
 	answer(v, 256);
-	CHECK_EQ(run(v), -EPROTO);
+	CHECK_EQ(settle(v), -EPROTO);
 	CHECK(v->exits->flags & HALO_RING_BROKEN);
-	CHECK_EQ(run(v), -EPROTO);
+	CHECK_EQ(settle(v), -EPROTO);
 }
 
 TEST(pins_that_are_not_there)

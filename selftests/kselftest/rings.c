@@ -34,13 +34,13 @@ static struct vcpu *at_exit(void)
 
 static void broken(struct vcpu *v)
 {
-	CHECK_EQ(run(v), -EPROTO);
+	CHECK_EQ(settle(v), -EPROTO);
 	CHECK(v->exits->flags & HALO_RING_BROKEN);
 	/* Making it good again does not help. */
 	v->replies->head = v->exits->tail;
 	v->replies->tail = v->exits->head;
 	answer(v, 0);
-	CHECK_EQ(run(v), -EPROTO);
+	CHECK_EQ(settle(v), -EPROTO);
 	/* The rest of the vCPU works. */
 	state_get(v);
 }
@@ -49,8 +49,8 @@ TEST(missing_reply)
 {
 	struct vcpu *v = at_exit();
 
-	CHECK_EQ(run(v), -EAGAIN);
-	CHECK_EQ(run(v), -EAGAIN);
+	CHECK_EQ(settle(v), -EAGAIN);
+	CHECK_EQ(settle(v), -EAGAIN);
 	answer(v, 1);
 	guest_until(v, HALO_EXIT_PIO);
 	CHECK_EQ(got[0], 1);
@@ -64,10 +64,10 @@ static void reply_with(const struct halo_reply *r)
 	if (!x.seq)
 		x.seq = v->x.seq;
 	reply_raw(v, &x);
-	CHECK_EQ(run(v), -EPROTO);
+	CHECK_EQ(settle(v), -EPROTO);
 	/* It is taken off and the exit still waits: the right one goes through. */
 	CHECK(!(v->exits->flags & HALO_RING_BROKEN));
-	CHECK_EQ(run(v), -EAGAIN);
+	CHECK_EQ(settle(v), -EAGAIN);
 	answer(v, 0x44);
 	guest_until(v, HALO_EXIT_PIO);
 	CHECK_EQ(got[0], 0x44);
@@ -141,7 +141,7 @@ TEST(several_replies_to_one_exit)
 	/* The first is the answer; the second fits no exit. */
 	step(v);
 	CHECK_EQ(got[0], 1);
-	CHECK_EQ(run(v), -EPROTO);
+	CHECK_EQ(settle(v), -EPROTO);
 }
 
 TEST(exits_that_nobody_takes_fill_the_ring)
@@ -151,15 +151,15 @@ TEST(exits_that_nobody_takes_fill_the_ring)
 
 	guest_begin(v, ins, 0);
 	for (i = 0; i < v->layout.ring_entries; i++) {
-		CHECK_EQ(run(v), 0);
+		CHECK_EQ(settle(v), 0);
 		v->x.seq = i + 1;
 		answer(v, i);
 	}
 	CHECK_EQ(v->exits->tail, i);
-	CHECK_EQ(run(v), -EAGAIN);
-	CHECK_EQ(run(v), -EAGAIN);
+	CHECK_EQ(settle(v), -EAGAIN);
+	CHECK_EQ(settle(v), -EAGAIN);
 	v->replies->head = i;
-	CHECK_EQ(run(v), 0);
+	CHECK_EQ(settle(v), 0);
 	CHECK_EQ(v->exits->tail, i + 1);
 }
 
@@ -294,7 +294,7 @@ TEST(second_thread_is_busy)
 	CHECK(!pthread_create(&t, NULL, runner, v));
 	while (!got[0])
 		usleep(1000);
-	CHECK_EQ(run(v), -EBUSY);
+	CHECK_EQ(settle(v), -EBUSY);
 	CHECK_ERRNO(ioctl(v->fd, HALO_VCPU_GET_STATE, 0), EBUSY);
 	CHECK_ERRNO(ioctl(v->fd, HALO_VCPU_GET_LAPIC, &l), EBUSY);
 	CHECK(!ioctl(v->fd, HALO_VCPU_GET_STATS, &s));

@@ -173,7 +173,7 @@ TEST(only_wanted_groups_are_written)
 		v->s->gpr[3] ^= 0xff;						\
 		v->s->commit = (group) | HALO_STATE_GPRS;			\
 		CHECK_ERRNO(ioctl(v->fd, HALO_VCPU_SET_STATE, 0), EINVAL);	\
-		CHECK_EQ(run(v), -EINVAL);					\
+		CHECK_EQ(settle(v), -EINVAL);					\
 		v->s->commit = 0;						\
 		state_get(v);							\
 		compare(v->s, &before);						\

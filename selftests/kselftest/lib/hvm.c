@@ -330,15 +330,22 @@ int run(struct vcpu *v)
 	return ioctl(v->fd, HALO_VCPU_RUN, 0) ? -errno : 0;
 }
 
-struct halo_exit *step(struct vcpu *v)
+/* RUN is left for the thread's other work (rseq, signals) at any time. */
+int settle(struct vcpu *v)
 {
-	volatile struct halo_exit *at;
 	int err;
 
-	/* -EINTR is what a stopped and continued process may see at any time. */
 	do
 		err = run(v);
 	while (err == -EINTR);
+	return err;
+}
+
+struct halo_exit *step(struct vcpu *v)
+{
+	volatile struct halo_exit *at;
+	int err = settle(v);
+
 	if (err)
 		ktap_fail(__FILE__, __LINE__, "HALO_VCPU_RUN: %s", strerror(-err));
 	CHECK_EQ(v->exits->tail - v->replies->head, 1);

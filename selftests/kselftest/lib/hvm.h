@@ -128,6 +128,7 @@ void low_code(struct vm *vm, const void *from, const void *to);
 void map_page(struct vm *vm, u64 va, u64 pa, u64 flags);	/* 4K, below 4G */
 
 int run(struct vcpu *v);		/* one RUN: 0 or -errno */
+int settle(struct vcpu *v);		/* RUN until it gives anything but -EINTR */
 struct halo_exit *step(struct vcpu *v);	/* RUN until an exit: v->x */
 void answer(struct vcpu *v, u64 data);
 void answer_as(struct vcpu *v, u8 action, u8 vector, int error);
