@@ -110,7 +110,9 @@ static long halo_vm_set_zone(struct halo_vm *vm, void __user *arg)
 		err = PTR_ERR(new);
 	} else {
 		rcu_assign_pointer(vm->zones, new);
-		synchronize_rcu();
+		/* When this returns no vCPU acts on the old table. */
+		if (vm->nr_vcpus)
+			synchronize_rcu_expedited();
 		halo_zone_table_free(old);
 	}
 	mutex_unlock(&vm->lock);
