@@ -255,7 +255,6 @@ void halo_lapic_init(struct halo_lapic *l, const struct halo_lapic_config *cfg,
 		     const struct halo_lapic_ops *ops, void *ctx);
 void halo_lapic_reset(struct halo_lapic *l);
 void halo_lapic_init_reset(struct halo_lapic *l);
-void halo_lapic_virtual_wire(struct halo_lapic *l);
 void halo_lapic_save(struct halo_lapic *l, u8 image[HALO_LAPIC_IMAGE_BYTES]);
 int halo_lapic_load(struct halo_lapic *l,
 		    const u8 image[HALO_LAPIC_IMAGE_BYTES]);

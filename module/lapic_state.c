@@ -104,21 +104,6 @@ void halo_lapic_init_reset(struct halo_lapic *l)
 	clear_regs(l);
 }
 
-/**
- * halo_lapic_virtual_wire() - the state in which a PC's firmware hands over
- * @l: the bootstrap processor's LAPIC
- *
- * LAPIC on, LINT0 is the 8259's ExtINT, LINT1 NMI (11.5.1; MultiProcessor
- * Specification 3.6.2.2).  For guests that are started without firmware.
- */
-void halo_lapic_virtual_wire(struct halo_lapic *l)
-{
-	l->svr = SVR_ENABLE | 0xff;
-	l->lvt[HALO_LVT_LINT0] = HALO_DM_EXTINT << 8;
-	l->lvt[HALO_LVT_LINT1] = HALO_DM_NMI << 8;
-	halo_lapic_publish_route(l);
-}
-
 static bool base_valid(const struct halo_lapic *l, u64 value)
 {
 	if ((value & (0xff | BIT_ULL(9))) || value >> l->cfg.phys_bits)

@@ -561,17 +561,6 @@ static void init_and_sipi(void **state)
 	assert_int_equal(rd_msr(&cpu[7], LDR), 1 << 7);
 }
 
-static void virtual_wire(void **state)
-{
-	halo_lapic_reset(l);
-	halo_lapic_virtual_wire(l);
-	assert_int_equal(rd(c, SVR), 0x1ff);
-	halo_lapic_set_line(l, 0, true);
-	assert_true(halo_lapic_extint_pending(l));
-	halo_lapic_set_line(l, 1, true);
-	assert_int_equal(halo_lapic_sync(l), HALO_LAPIC_NMI);
-}
-
 static void save_and_load(void **state)
 {
 	u8 image[HALO_LAPIC_IMAGE_BYTES], again[HALO_LAPIC_IMAGE_BYTES];
@@ -675,7 +664,6 @@ int main(void)
 		T(lint0_level),
 		T(lint1_and_nmi),
 		T(init_and_sipi),
-		T(virtual_wire),
 		T(save_and_load),
 		T(load_refuses),
 	};
