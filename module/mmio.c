@@ -56,21 +56,34 @@ static unsigned int halo_op_stack_size(void *ctx)
 	return halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_SS].attrib & SEG_ATTR_DB ? 4 : 2;
 }
 
-/* Is the operand in memory? Leaves the GPA of its first byte in the record. */
+static bool halo_is_ram(struct halo_vcpu *vcpu, u64 gpa, bool write)
+{
+	return halo_mem_hva(&vcpu->vm->mem, gpa, write);
+}
+
+/* Is the operand in memory? Leaves where it is in the record. */
 static int halo_op_place(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, u64 *linear)
 {
 	bool write = mem->write || mem->rmw;
-	u64 gpa;
+	unsigned int access = write ? HALO_WALK_WRITE : HALO_WALK_READ;
+	struct halo_pending *p = &vcpu->pending;
+	bool crosses;
 	int err;
 
 	err = halo_seg_linear(vcpu, mem->seg & 7, mem->offset, mem->size, write, linear);
-	if (!err)
-		err = halo_gva_to_gpa(vcpu, *linear, write ? HALO_WALK_WRITE : HALO_WALK_READ,
-				      &gpa);
 	if (err)
 		return err;
-	vcpu->pending.gpa = gpa;
-	return halo_mem_hva(&vcpu->vm->mem, gpa, write) ? 0 : HALO_INSN_DEVICE;
+	p->first = min_t(u64, mem->size, PAGE_SIZE - (*linear & ~PAGE_MASK));
+	p->piece = 0;
+	p->got = 0;
+	crosses = p->first < mem->size;
+	err = halo_gva_to_gpa(vcpu, *linear, access, &p->gpa[0]);
+	if (!err && crosses)
+		err = halo_gva_to_gpa(vcpu, *linear + p->first, access, &p->gpa[1]);
+	if (err)
+		return err;
+	return halo_is_ram(vcpu, p->gpa[0], write) &&
+	       (!crosses || halo_is_ram(vcpu, p->gpa[1], write)) ? 0 : HALO_INSN_DEVICE;
 }
 
 static int halo_op_mem(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, u64 *val,
@@ -151,45 +164,76 @@ static enum halo_next halo_mmio_unknown(struct halo_vcpu *vcpu, int len)
 	return halo_forward(vcpu, HALO_EXIT_INSN, PEND_INSN);
 }
 
+static u64 halo_bytes_mask(unsigned int size)
+{
+	return size < 8 ? (1ull << (size * 8)) - 1 : ~0ull;
+}
+
 /*
  * One device access. True: it is answered, *value holds a read's result, and
  * *eoi what the LAPIC wants userspace to know. False: userspace must.
  */
-static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, u64 *value, int *eoi)
+static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, unsigned int size, u64 *value,
+			     int *eoi)
 {
-	const struct halo_insn_mem *mem = &vcpu->pending.mmio.mem;
+	bool write = vcpu->pending.mmio.mem.write;
 	const struct halo_zone_desc *zone;
 	bool fixed = false;
 	u64 cookie = 0;
 
-	*eoi = 0;
 	if (halo_lapic_covers(&vcpu->lapic, gpa)) {
-		if (mem->write)
-			*eoi = halo_lapic_mmio_write(&vcpu->lapic, gpa & 0xfff, mem->size, *value);
+		if (write)
+			*eoi = halo_lapic_mmio_write(&vcpu->lapic, gpa & 0xfff, size, *value);
 		else
-			*value = halo_lapic_mmio_read(&vcpu->lapic, gpa & 0xfff, mem->size);
+			*value = halo_lapic_mmio_read(&vcpu->lapic, gpa & 0xfff, size);
 		return true;
 	}
 	rcu_read_lock();
-	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_MMIO, gpa, mem->size);
+	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_MMIO, gpa, size);
 	if (zone) {
 		cookie = zone->cookie;
 		fixed = zone->mode == HALO_ZONE_CONST;
-		if (fixed && !mem->write)
+		if (fixed && !write)
 			*value = zone->match;
 	}
 	rcu_read_unlock();
 	if (fixed)
 		return true;
 	vcpu->exit.addr = gpa;
-	vcpu->exit.size = mem->size;
+	vcpu->exit.size = size;
 	vcpu->exit.insn_len = vcpu->pending.insn.len;
 	vcpu->exit.cookie = cookie;
-	if (mem->write) {
+	if (write) {
 		vcpu->exit.flags = HALO_EXIT_F_WRITE;
 		vcpu->exit.data = *value;
 	}
 	return false;
+}
+
+/* A page-crossing access is two, which may lead to two devices, or one to memory. */
+static bool halo_mmio_pieces(struct halo_vcpu *vcpu, u64 *value, int *eoi)
+{
+	struct halo_pending *p = &vcpu->pending;
+	const struct halo_insn_mem *mem = &p->mmio.mem;
+	struct halo_mem *ram = &vcpu->vm->mem;
+	bool crosses = p->first < mem->size;
+
+	for (; p->piece <= crosses; p->piece++) {
+		unsigned int size = p->piece ? mem->size - p->first : p->first;
+		unsigned int shift = p->piece ? p->first * 8 : 0;
+		u64 gpa = p->gpa[p->piece];
+		u64 part = *value >> shift & halo_bytes_mask(size);
+
+		if (crosses && !(mem->write ? halo_mem_write(ram, gpa, &part, size) :
+					      halo_mem_read(ram, gpa, &part, size)))
+			;
+		else if (!halo_mmio_access(vcpu, gpa, size, &part, eoi))
+			return false;
+		p->got |= (part & halo_bytes_mask(size)) << shift;
+	}
+	if (!mem->write)
+		*value = p->got;
+	return true;
 }
 
 /* Carry the instruction on until it is done or userspace is needed. */
@@ -201,7 +245,8 @@ static enum halo_next halo_mmio_steps(struct halo_vcpu *vcpu, int next)
 
 	while (next == HALO_INSN_ACCESS) {
 		value = p->mmio.value;
-		if (!halo_mmio_access(vcpu, p->gpa, &value, &eoi))
+		eoi = 0;
+		if (!halo_mmio_pieces(vcpu, &value, &eoi))
 			return halo_forward(vcpu, HALO_EXIT_MMIO, PEND_MMIO);
 		if (eoi > 0)
 			last = eoi;
@@ -226,10 +271,12 @@ enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data)
 {
 	struct halo_pending *p = &vcpu->pending;
 
-	if (p->mmio.mem.size < 8)
-		data &= (1ull << (p->mmio.mem.size * 8)) - 1;
-	return halo_mmio_steps(vcpu, halo_insn_mmio_finish(&p->mmio, &p->insn, &halo_mmio_ops,
-							   vcpu, data));
+	if (p->piece)
+		p->got |= data << (p->first * 8);
+	else
+		p->got = data & halo_bytes_mask(p->first);
+	p->piece++;
+	return halo_mmio_steps(vcpu, HALO_INSN_ACCESS);
 }
 
 static enum halo_next halo_mmio(struct halo_vcpu *vcpu)

@@ -103,7 +103,10 @@ enum halo_pend_kind {
  * @insn_len: what RIP advances by
  * @count: string elements in DATA
  * @gva: string: linear address of the first element
- * @gpa: MMIO: where the present access goes
+ * @gpa: MMIO: where the present access goes; two if it crosses a page
+ * @first: MMIO: bytes of it in the first page
+ * @piece: MMIO: which of the two is next
+ * @got: MMIO: what the pieces of a read gave so far
  * @insn: MMIO: the instruction
  * @mmio: MMIO: how far it is
  *
@@ -118,7 +121,10 @@ struct halo_pending {
 	u8 addr_size;
 	u32 count;
 	u64 gva;
-	u64 gpa;
+	u64 gpa[2];
+	u8 first;
+	u8 piece;
+	u64 got;
 	struct halo_insn insn;
 	struct halo_insn_mmio mmio;
 };
