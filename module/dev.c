@@ -22,6 +22,7 @@ struct halo_cpuid_table *halo_cpuid_host;
 
 static DEFINE_MUTEX(halo_hw_lock);
 static unsigned int halo_hw_users;
+static bool halo_notifiers_on;
 
 /**
  * halo_hw_get() - one more VM: the first one switches the hardware on
@@ -58,8 +59,14 @@ int halo_hw_get(void)
 fail:
 	if (err)
 		halo_hw_users--;
-	else
+	if (!err && !halo_notifiers_on) {
+		/*
+		 * Off again with the module only: it patches the scheduler's text on
+		 * all CPUs, which is much to do for each VM that is alone.
+		 */
 		preempt_notifier_inc();
+		halo_notifiers_on = true;
+	}
 out:
 	mutex_unlock(&halo_hw_lock);
 	return err;
@@ -72,7 +79,6 @@ void halo_hw_put(void)
 {
 	mutex_lock(&halo_hw_lock);
 	if (--halo_hw_users == 0) {
-		preempt_notifier_dec();
 		halo_host_hw_release();
 		halo_be->teardown();
 	}
@@ -382,6 +388,8 @@ static int __init halo_init(void)
 static void __exit halo_exit(void)
 {
 	misc_deregister(&halo_misc);
+	if (halo_notifiers_on)
+		preempt_notifier_dec();
 	kvfree(halo_cpuid_host);
 }
 
