@@ -70,11 +70,14 @@ void halo_clock_init(struct halo_vm *vm)
 static int halo_clock_write(struct halo_vcpu *vcpu)
 {
 	struct halo_mem *mem = &vcpu->vm->mem;
-	u64 gpa = vcpu->msr.pv_system_time & ~1ull, now;
+	u64 gpa = vcpu->msr.pv_system_time & ~1ull;
 	struct halo_pvclock_time t = {
 		.mul = vcpu->vm->clock.mul,
 		.shift = vcpu->vm->clock.shift,
 		.flags = HALO_PVCLOCK_TSC_STABLE,
+		/* The VM's beginning on every vCPU: no two round differently. */
+		.tsc_timestamp = vcpu->vm->tsc_base + vcpu->cpu.tsc_offset,
+		.system_time = 0,
 	};
 	int err;
 
@@ -85,9 +88,6 @@ static int halo_clock_write(struct halo_vcpu *vcpu)
 	err = halo_mem_write(mem, gpa, &t.version, sizeof(t.version));
 	if (err)
 		return err;
-	now = rdtsc();
-	t.tsc_timestamp = now + vcpu->cpu.tsc_offset;
-	t.system_time = halo_pvclock_ns(&vcpu->vm->clock, now - vcpu->vm->tsc_base);
 	smp_wmb();	/* the reader sees the version odd before anything else moves */
 	err = halo_mem_write(mem, gpa + sizeof(t.version), (void *)&t + sizeof(t.version),
 			     sizeof(t) - sizeof(t.version));

@@ -131,11 +131,8 @@ int halo_irq_line(struct halo_vcpu *vcpu, const struct halo_line *line)
 	switch (line->pin) {
 	case HALO_PIN_LINT0:
 	case HALO_PIN_LINT1:
-		if (halo_lapic_set_line(&vcpu->lapic, line->pin, line->level))
-			halo_vcpu_kick(vcpu);
-		return 0;
 	case HALO_PIN_NMI:
-		if (line->level && halo_lapic_post(&vcpu->lapic, HALO_DM_NMI, 0, false) > 0)
+		if (halo_lapic_set_line(&vcpu->lapic, line->pin, line->level))
 			halo_vcpu_kick(vcpu);
 		return 0;
 	default:

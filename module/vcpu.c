@@ -251,6 +251,7 @@ static long halo_vcpu_set_cpuid(struct halo_vcpu *vcpu, void __user *arg)
 	halo_cpuid_clamp(table, halo_cpuid_host);
 	swap(table, vcpu->cpuid);
 	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
+	vcpu->lapic.cfg.phys_bits = vcpu->caps.maxphyaddr;
 	halo_be->refresh(&vcpu->cpu);
 out:
 	kvfree(table);
