@@ -2,8 +2,10 @@
 /*
  * halo: the userspace half of Halo. This file only picks the verb.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "doctor.h"
 #include "machine.h"
@@ -38,9 +40,25 @@ static int verb_list(int argc, char **argv)
 	return !strcmp(argv[0], "doctor") ? doctor(&c) : version(&c);
 }
 
+/* A descriptor 0, 1 or 2 that is closed would become the next file's, /dev/halo's say. */
+static int fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
 int main(int argc, char **argv)
 {
 	int r;
+
+	if (fill_standard_fds() < 0)
+		return msg_fail(EC_ERROR, "/dev/null", "mount /dev", "can't be opened");
 
 	if (argc < 2)
 		return msg_fail(EC_ERROR, "usage", "see halo --help", "no verb given");

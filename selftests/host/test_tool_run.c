@@ -58,7 +58,7 @@ static struct {
 	u8 data[AREA];
 	u64 seq;
 	bool waiting;
-	volatile bool kicked;
+	bool kicked;		/* another thread sets it */
 	struct halo_reply last;
 	unsigned int step;
 } k;
@@ -91,6 +91,11 @@ void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
 	return fd == VCPU_FD ? areas[off / AREA] : __real_mmap(at, len, prot, flags, fd, off);
 }
 
+static bool kicked(void)
+{
+	return __atomic_load_n(&k.kicked, __ATOMIC_RELAXED);
+}
+
 static int fake_run(void)
 {
 	struct timespec ms = { 0, 1000000 };
@@ -108,7 +113,7 @@ static int fake_run(void)
 		k.last = k.replies.e[k.exits.h.head++ % N];
 		k.waiting = k.last.seq != k.seq;
 	}
-	if (!k.kicked && k.guest(&x, &k.last)) {
+	if (!kicked() && k.guest(&x, &k.last)) {
 		x.seq = ++k.seq;
 		x.flags |= HALO_EXIT_F_SYNC;
 		k.exits.e[k.exits.h.tail % N] = x;
@@ -117,7 +122,7 @@ static int fake_run(void)
 		k.step++;
 		return 0;
 	}
-	if (!k.kicked)
+	if (!kicked())
 		nanosleep(&ms, NULL);
 	errno = EINTR;
 	return -1;
@@ -157,7 +162,7 @@ int __wrap_ioctl(int fd, unsigned long req, ...)
 		((struct halo_cpuid *)arg)->count = 0;
 		return 0;
 	case HALO_VCPU_KICK:
-		k.kicked = true;
+		__atomic_store_n(&k.kicked, true, __ATOMIC_RELAXED);
 		return 0;
 	case HALO_VCPU_RUN:
 		return fake_run();
