@@ -165,16 +165,22 @@ static const struct {
 
 static int halo_msrs_load(struct halo_vcpu *vcpu, struct halo_state *s)
 {
+	u64 old[ARRAY_SIZE(halo_state_msr)], *value;
 	unsigned int i;
-	u64 *value;
 
 	for (i = 0; i < ARRAY_SIZE(halo_state_msr); i++) {
 		value = (void *)s + halo_state_msr[i].offset;
+		old[i] = 0;
+		halo_msr_read(vcpu, halo_state_msr[i].index, &old[i], true);
 		/* An MSR that the CPUID table hides is read as zero; zero is no wish. */
 		if (halo_msr_write(vcpu, halo_state_msr[i].index, *value, true) && *value)
-			return -EINVAL;
+			goto undo;
 	}
 	return 0;
+undo:
+	while (i--)
+		halo_msr_write(vcpu, halo_state_msr[i].index, old[i], true);
+	return -EINVAL;
 }
 
 static void halo_events_load(struct halo_vcpu *vcpu, const struct halo_state *s)
