@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the host does to guest memory behind the guest's back: large pages,
+ * reclaim, copy on write, and all of it at once while counters must stay exact.
+ */
+#include <pthread.h>
+#include <sys/wait.h>
+#include "hvm.h"
+
+#ifndef MADV_COLD
+#define MADV_COLD	20
+#define MADV_PAGEOUT	21
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+#define AT	0x40000000ull	/* guest-physical, on a large page's border */
+#define LARGE	0x200000ull
+
+static volatile u64 first, pages, tag, rounds, stop, sum;
+
+/* One word in each page, AT + n pages: by reading, by writing, by adding. */
+GUEST void read_all(void)
+{
+	u64 i, s = 0;
+
+	for (i = first; i < first + pages; i++)
+		s += *(volatile u64 *)(AT + i * PAGE);
+	sum = s;
+}
+
+GUEST void write_all(void)
+{
+	u64 i;
+
+	for (i = first; i < first + pages; i++)
+		*(volatile u64 *)(AT + i * PAGE) = tag + i;
+}
+
+GUEST void count_all(void)
+{
+	while (!stop) {
+		u64 i;
+
+		for (i = first; i < first + pages; i++)
+			++*(volatile u64 *)(AT + i * PAGE);
+		rounds = rounds + 1;
+	}
+}
+
+/* Anonymous memory on a large page's border, as the guest sees it at AT. */
+static u8 *slot_area(struct vm *vm, u64 bytes, int advice)
+{
+	u8 *p = mmap(NULL, bytes + LARGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	p = (u8 *)(((u64)p + LARGE - 1) & ~(LARGE - 1));
+	madvise(p, bytes, advice);
+	CHECK(!slot_set(vm, 2, 0, AT, bytes, p));
+	return p;
+}
+
+static u64 *word(u8 *p, u64 page)
+{
+	return (u64 *)(p + page * PAGE);
+}
+
+static u64 faults(struct vcpu *v)
+{
+	struct halo_vcpu_stats s = { .size = sizeof(s) };
+
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_STATS, &s));
+	return s.faults;
+}
+
+/* A line of smaps for the mapping that holds an address, in bytes. */
+static u64 smaps(const void *p, const char *what)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long long from, to, kb, found = 0;
+	bool here = false;
+	char line[256];
+
+	CHECK(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+			here = (u64)p >= from && (u64)p < to;
+		else if (here && !strncmp(line, what, strlen(what)) &&
+			 sscanf(line + strlen(what), ": %llu", &kb) == 1)
+			found = kb * 1024;
+	}
+	fclose(f);
+	return found;
+}
+
+TEST(large_page_is_one_fault)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, 2 * LARGE, MADV_HUGEPAGE);
+	u64 before;
+
+	memset(p, 0, 2 * LARGE);
+	if (smaps(p, "AnonHugePages") < 2 * LARGE)
+		ktap_skip("the host has no large page to spare");
+	pages = 1024;
+	tag = 0x1000;
+	guest(v, read_all, 0);		/* page in code and stack */
+	CHECK_EQ(sum, 0);
+	CHECK(!slot_set(vm, 2, 0, 0, 0, NULL));
+	CHECK(!slot_set(vm, 2, 0, AT, 2 * LARGE, p));
+	before = faults(v);
+	guest(v, write_all, 0);
+	CHECK(faults(v) - before < 64);
+	for (first = 0; first < pages; first++)
+		CHECK_EQ(*word(p, first), tag + first);
+}
+
+/* A border of the slot, or of the user's mapping, in the middle of a large page. */
+TEST(large_page_ends_at_the_slot)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, 2 * LARGE, MADV_HUGEPAGE);
+	struct halo_exit *x;
+
+	memset(p, 0, 2 * LARGE);
+	CHECK(!slot_set(vm, 2, 0, 0, 0, NULL));
+	CHECK(!slot_set(vm, 2, 0, AT + PAGE, LARGE, p + PAGE));
+	first = 1;
+	pages = 512;
+	tag = 0x2000;
+	guest(v, write_all, 0);
+	CHECK_EQ(*word(p, 0), 0);
+	CHECK_EQ(*word(p, 1), tag + 1);
+	CHECK_EQ(*word(p, 512), tag + 512);
+	CHECK_EQ(*word(p, 513), 0);
+
+	first = 512;
+	pages = 2;
+	guest_begin(v, read_all, 0);
+	x = guest_until(v, HALO_EXIT_MMIO);
+	CHECK_EQ(x->addr, AT + 513 * PAGE);
+	answer(v, 7);
+	guest_end(v);
+	CHECK_EQ(sum, tag + 512 + 7);
+}
+
+TEST(part_of_a_large_page_goes)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, LARGE, MADV_HUGEPAGE);
+
+	pages = 512;
+	tag = 0x3000;
+	guest(v, write_all, 0);
+	CHECK(!madvise(p + 100 * PAGE, PAGE, MADV_DONTNEED));
+	first = 100;
+	pages = 1;
+	guest(v, read_all, 0);
+	CHECK_EQ(sum, 0);
+	first = 99;
+	pages = 3;
+	guest(v, read_all, 0);
+	CHECK_EQ(sum, 2 * tag + 200);
+	guest(v, write_all, 0);
+	CHECK_EQ(*word(p, 100), tag + 100);
+}
+
+TEST(reading_costs_no_memory)
+{
+	struct vm *vm = vm_new();
+	u8 *p = slot_area(vm, 2 * LARGE, MADV_NOHUGEPAGE);
+
+	pages = 1024;
+	sum = 1;
+	guest(vm->cpu[0], read_all, 0);
+	CHECK_EQ(sum, 0);
+	CHECK_EQ(smaps(p, "Rss"), 0);
+	/* And what was read as zero can be written. */
+	tag = 0x4000;
+	guest(vm->cpu[0], write_all, 0);
+	CHECK_EQ(*word(p, 1023), tag + 1023);
+	CHECK(smaps(p, "Rss") >= 2 * LARGE);
+}
+
+/*
+ * MADV_FREE leaves the host's entries writable and clean. A guest's write must
+ * make the page dirty all the same, or reclaim throws it away.
+ */
+TEST(written_after_madv_free)
+{
+	struct vm *vm = vm_new();
+	u8 *p = slot_area(vm, 64 * PAGE, MADV_NOHUGEPAGE);
+	u64 i;
+
+	memset(p, 0x11, 64 * PAGE);
+	CHECK(!madvise(p, 64 * PAGE, MADV_FREE));
+	pages = 64;
+	tag = 0x5000;
+	guest(vm->cpu[0], write_all, 0);
+	/* The first time round, the accessed bits save them. */
+	for (i = 0; i < 4; i++)
+		madvise(p, 64 * PAGE, MADV_PAGEOUT);
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(*word(p, i), tag + i);
+	guest(vm->cpu[0], read_all, 0);
+	CHECK_EQ(sum, 64 * tag + 63 * 32);
+}
+
+/* ---- all at once ---- */
+
+#define COUNTERS	1024ull
+
+static void *runner(void *arg)
+{
+	struct vcpu *v = arg;
+
+	for (;;) {
+		step(v);
+		if (v->x.type == HALO_EXIT_PIO)
+			return NULL;
+		/* A page that could not be had just then: try again. */
+		if (v->x.type != HALO_EXIT_MEMORY)
+			ktap_fail(__FILE__, __LINE__, "exit type %u", v->x.type);
+		answer_as(v, HALO_ACTION_RETRY, 0, -1);
+	}
+}
+
+static void child_scribbles(u8 *p)
+{
+	int status;
+	pid_t pid = fork();
+	u64 i;
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		for (i = 0; i < COUNTERS; i += 7)
+			*word(p, i) = ~0ull;
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+}
+
+static void disturb(u8 *p, u32 n)
+{
+	u64 off = n * 37 % COUNTERS, len = 1 + n * 11 % 64;
+	u8 *at = p + off * PAGE;
+	u64 bytes = (off + len > COUNTERS ? COUNTERS - off : len) * PAGE;
+
+	switch (n % 8) {
+	case 0:
+		CHECK(!mprotect(at, bytes, PROT_READ));
+		CHECK(!mprotect(at, bytes, PROT_READ | PROT_WRITE));
+		break;
+	case 1:
+		if (n % 32 == 1)
+			child_scribbles(p);
+		break;
+	case 2:
+		madvise(p + n / 8 % 2 * LARGE, LARGE, MADV_COLLAPSE);
+		break;
+	case 3:
+		madvise(at, bytes, MADV_PAGEOUT);
+		break;
+	case 4:
+		madvise(at, bytes, MADV_COLD);
+		break;
+	case 5:
+		/* Splits what COLLAPSE made. */
+		CHECK(!mprotect(at, PAGE, PROT_READ));
+		CHECK(!mprotect(at, PAGE, PROT_READ | PROT_WRITE));
+		break;
+	case 6:
+		madvise(p, COUNTERS * PAGE, n & 16 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		break;
+	case 7:
+		/* The host adds, too: beside the guest's word, in the same page. */
+		__atomic_fetch_add(&word(p, off)[1], 1, __ATOMIC_RELAXED);
+		break;
+	}
+	usleep(n % 5 * 50);
+}
+
+TEST_SECONDS(counters_stay_exact, 120)
+{
+	struct vm *vm = vm_new();
+	u8 *p = slot_area(vm, COUNTERS * PAGE, MADV_HUGEPAGE);
+	u64 i, host = 0, before;
+	pthread_t t;
+
+	pages = COUNTERS;
+	guest_begin(vm->cpu[0], count_all, 0);
+	CHECK(!pthread_create(&t, NULL, runner, vm->cpu[0]));
+	for (i = 0; i < 600; i++) {
+		disturb(p, i);
+		host += i % 8 == 7;
+	}
+	before = rounds;
+	for (i = 0; i < 20000 && rounds < before + 2; i++)
+		usleep(1000);
+	stop = 1;
+	CHECK(!pthread_join(t, NULL));
+	CHECK(rounds >= before + 2);
+	for (i = 0; i < COUNTERS; i++) {
+		CHECK_EQ(*word(p, i), rounds);
+		host -= word(p, i)[1];
+	}
+	CHECK_EQ(host, 0);
+}
