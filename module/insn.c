@@ -62,112 +62,74 @@ enum {
 #define RC	(RM | CR)
 
 static const u8 attr_1b[256] = {
-/* 00 */ RB, RM, RB, RM, BI, IZ, XX, XX, RB, RM, RB, RM, BI, IZ, XX, ES,
-/* 10 */ RB, RM, RB, RM, BI, IZ, XX, XX, RB, RM, RB, RM, BI, IZ, XX, XX,
-/* 20 */ RB, RM, RB, RM, BI, IZ, PF, XX, RB, RM, RB, RM, BI, IZ, PF, XX,
-/* 30 */ RB, RM, RB, RM, BI, IZ, PF, XX, RB, RM, RB, RM, BI, IZ, PF, XX,
-/* 40 */ NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO,
-/* 50 */ SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF, SF,
-/* 60 */ XX, XX, ES, RM, PF, PF, PF, PF, SZ, RZ, SI, RI, BY, NO, BY, NO,
-/* 70 */ SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI, SI,
-/* 80 */ RBI, RZ, RX, RI, RB, RM, RB, RM, RB, RM, RB, RM, RM, RM, RM, ES,
-/* 90 */ NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, FX, NO, SF, SF, NO, NO,
-/* a0 */ BM, MO, BM, MO, BY, NO, BY, NO, BI, IZ, BY, NO, BY, NO, BY, NO,
-/* b0 */ BI, BI, BI, BI, BI, BI, BI, BI, IV, IV, IV, IV, IV, IV, IV, IV,
-/* c0 */ RBI, RI, SW, SF, ES, ES, RBI, RZ, SE, SF, IW, NO, NO, IB, XX, NO,
-/* d0 */ RB, RM, RB, RM, IX, IX, XX, BY, RM, RM, RM, RM, RM, RM, RM, RM,
-/* e0 */ SI, SI, SI, SI, BI, IB, BI, IB, SJ, SJ, FX, SI, BY, NO, BY, NO,
-/* f0 */ PF, NO, PF, PF, NO, NO, RBG, RG, NO, NO, NO, NO, NO, NO, RB, RM,
+[0x00] = RB, RM, RB, RM, BI, IZ, XX, XX, RB, RM, RB, RM, BI, IZ, XX, ES,
+[0x10] = RB, RM, RB, RM, BI, IZ, XX, XX, RB, RM, RB, RM, BI, IZ, XX, XX,
+[0x20] = RB, RM, RB, RM, BI, IZ, PF, XX, RB, RM, RB, RM, BI, IZ, PF, XX,
+[0x30] = RB, RM, RB, RM, BI, IZ, PF, XX, RB, RM, RB, RM, BI, IZ, PF, XX,
+[0x40 ... 0x4f] = NO, [0x50 ... 0x5f] = SF,
+[0x60] = XX, XX, ES, RM, PF, PF, PF, PF, SZ, RZ, SI, RI, BY, NO, BY, NO,
+[0x70 ... 0x7f] = SI,
+[0x80] = RBI, RZ, RX, RI, RB, RM, RB, RM, RB, RM, RB, RM, RM, RM, RM, ES,
+[0x90] = NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, FX, NO, SF, SF, NO, NO,
+[0xa0] = BM, MO, BM, MO, BY, NO, BY, NO, BI, IZ, BY, NO, BY, NO, BY, NO,
+[0xb0 ... 0xb7] = BI, [0xb8 ... 0xbf] = IV,
+[0xc0] = RBI, RI, SW, SF, ES, ES, RBI, RZ, SE, SF, IW, NO, NO, IB, XX, NO,
+[0xd0] = RB, RM, RB, RM, IX, IX, XX, BY, RM, RM, RM, RM, RM, RM, RM, RM,
+[0xe0] = SI, SI, SI, SI, BI, IB, BI, IB, SJ, SJ, FX, SI, BY, NO, BY, NO,
+[0xf0] = PF, NO, PF, PF, NO, NO, RBG, RG, NO, NO, NO, NO, NO, NO, RB, RM,
 };
 
 static const u8 attr_0f[256] = {
-/* 00 */ RM, RM, RM, RM, UD, NO, NO, NO, NO, NO, UD, NO, UD, RM, NO, RI,
-/* 10 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* 20 */ RC, RC, RC, RC, UD, UD, UD, UD, RM, RM, RM, RM, RM, RM, RM, RM,
-/* 30 */ NO, NO, NO, NO, NO, NO, UD, NO, ES, UD, ES, UD, UD, UD, UD, UD,
-/* 40 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* 50 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* 60 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* 70 */ RI, RI, RI, RI, RM, RM, RM, NO, RM, RM, UD, UD, RM, RM, RM, RM,
-/* 80 */ SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ, SJ,
-/* 90 */ RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB, RB,
-/* a0 */ SF, SF, NO, RM, RI, RM, UD, UD, SF, SF, NO, RM, RI, RM, RM, RM,
-/* b0 */ RB, RM, RM, RM, RM, RM, RM, RM, RM, RM, RI, RM, RM, RM, RM, RM,
-/* c0 */ RB, RM, RI, RM, RI, RI, RI, RM, NO, NO, NO, NO, NO, NO, NO, NO,
-/* d0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* e0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
-/* f0 */ RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM, RM,
+[0x00] = RM, RM, RM, RM, UD, NO, NO, NO, NO, NO, UD, NO, UD, RM, NO, RI,
+[0x10 ... 0x1f] = RM,
+[0x20] = RC, RC, RC, RC, UD, UD, UD, UD, RM, RM, RM, RM, RM, RM, RM, RM,
+[0x30] = NO, NO, NO, NO, NO, NO, UD, NO, ES, UD, ES, UD, UD, UD, UD, UD,
+[0x40 ... 0x6f] = RM,
+[0x70] = RI, RI, RI, RI, RM, RM, RM, NO, ES, RM, UD, UD, RM, RM, RM, RM,
+[0x80 ... 0x8f] = SJ, [0x90 ... 0x9f] = RB,
+[0xa0] = SF, SF, NO, RM, RI, RM, UD, UD, SF, SF, NO, RM, RI, RM, RM, RM,
+[0xb0] = RB, RM, RM, RM, RM, RM, RM, RM, RM, RM, RI, RM, RM, RM, RM, RM,
+[0xc0] = RB, RM, RI, RM, RI, RI, RI, RM, NO, NO, NO, NO, NO, NO, NO, NO,
+[0xd0 ... 0xff] = RM,
 };
 
 /* Kinds that resolve() has to settle. */
 enum {
 	K_FIRST = HALO_INSN_NR_KINDS,
 	K_GRP1 = K_FIRST, K_GRP1A, K_GRP3, K_GRP4, K_GRP5, K_GRP6, K_GRP7, K_GRP8, K_GRP9, K_GRP11,
-	K_IO_IMM, K_IO, K_INT, K_63, K_SREG, K_MEM_ONLY, K_NOP, K_MOVX, K_MOVNTI, K_78, K_79,
-	K_VEC,
+	K_STRING_IO, K_63, K_SREG, K_MEM_ONLY, K_NOP, K_MOVX, K_MOVNTI,
 	K_LAST
 };
 
 static_assert(K_LAST <= 256);
 
+enum { AS = HALO_INSN_ALU_STORE, AL = HALO_INSN_ALU_LOAD };
+
 static const u8 kind_1b[256] = {
-	[0x00 ... 0x01] = HALO_INSN_ALU_STORE, [0x02 ... 0x03] = HALO_INSN_ALU_LOAD,
-	[0x08 ... 0x09] = HALO_INSN_ALU_STORE, [0x0a ... 0x0b] = HALO_INSN_ALU_LOAD,
-	[0x10 ... 0x11] = HALO_INSN_ALU_STORE, [0x12 ... 0x13] = HALO_INSN_ALU_LOAD,
-	[0x18 ... 0x19] = HALO_INSN_ALU_STORE, [0x1a ... 0x1b] = HALO_INSN_ALU_LOAD,
-	[0x20 ... 0x21] = HALO_INSN_ALU_STORE, [0x22 ... 0x23] = HALO_INSN_ALU_LOAD,
-	[0x28 ... 0x29] = HALO_INSN_ALU_STORE, [0x2a ... 0x2b] = HALO_INSN_ALU_LOAD,
-	[0x30 ... 0x31] = HALO_INSN_ALU_STORE, [0x32 ... 0x33] = HALO_INSN_ALU_LOAD,
-	[0x38 ... 0x39] = HALO_INSN_ALU_STORE, [0x3a ... 0x3b] = HALO_INSN_ALU_LOAD,
-	[0x63] = K_63,
-	[0x6c ... 0x6f] = K_IO, [0x80 ... 0x83] = K_GRP1, [0x84 ... 0x85] = HALO_INSN_TEST,
-	[0x86 ... 0x87] = HALO_INSN_XCHG, [0x88 ... 0x89] = HALO_INSN_MOV_STORE,
-	[0x8a ... 0x8b] = HALO_INSN_MOV_LOAD, [0x8c] = K_SREG, [0x8d] = K_MEM_ONLY,
-	[0x8e] = K_SREG, [0x8f] = K_GRP1A, [0x90] = K_NOP, [0x9c] = HALO_INSN_PUSHF,
-	[0x9d] = HALO_INSN_POPF, [0xa0 ... 0xa1] = HALO_INSN_MOV_LOAD,
-	[0xa2 ... 0xa3] = HALO_INSN_MOV_STORE, [0xa4 ... 0xa5] = HALO_INSN_MOVS,
-	[0xa6 ... 0xa7] = HALO_INSN_CMPS, [0xaa ... 0xab] = HALO_INSN_STOS,
-	[0xac ... 0xad] = HALO_INSN_LODS, [0xae ... 0xaf] = HALO_INSN_SCAS,
-	[0xc4 ... 0xc5] = K_MEM_ONLY, [0xc6 ... 0xc7] = K_GRP11, [0xcc] = HALO_INSN_INT3,
-	[0xcd] = K_INT, [0xce] = HALO_INSN_INTO, [0xcf] = HALO_INSN_IRET,
-	[0xe4 ... 0xe7] = K_IO_IMM, [0xec ... 0xef] = K_IO, [0xf1] = HALO_INSN_ICEBP,
-	[0xf4] = HALO_INSN_HLT, [0xf6 ... 0xf7] = K_GRP3, [0xfa] = HALO_INSN_CLI,
-	[0xfb] = HALO_INSN_STI, [0xfe] = K_GRP4, [0xff] = K_GRP5,
+	[0x00] = AS, AS, AL, AL, [0x08] = AS, AS, AL, AL, [0x10] = AS, AS, AL, AL,
+	[0x18] = AS, AS, AL, AL, [0x20] = AS, AS, AL, AL, [0x28] = AS, AS, AL, AL,
+	[0x30] = AS, AS, AL, AL, [0x38] = AS, AS, AL, AL, [0x63] = K_63,
+	[0x6c ... 0x6f] = K_STRING_IO, [0x80 ... 0x83] = K_GRP1,
+	[0x84 ... 0x85] = HALO_INSN_TEST, [0x86 ... 0x87] = HALO_INSN_XCHG,
+	[0x88 ... 0x89] = HALO_INSN_MOV_STORE, [0x8a ... 0x8b] = HALO_INSN_MOV_LOAD,
+	[0x8c] = K_SREG, [0x8d] = K_MEM_ONLY, [0x8e] = K_SREG, [0x8f] = K_GRP1A, [0x90] = K_NOP,
+	[0xa0 ... 0xa1] = HALO_INSN_MOV_LOAD, [0xa2 ... 0xa3] = HALO_INSN_MOV_STORE,
+	[0xa4 ... 0xa5] = HALO_INSN_MOVS, [0xa6 ... 0xa7] = HALO_INSN_CMPS,
+	[0xaa ... 0xab] = HALO_INSN_STOS, [0xac ... 0xad] = HALO_INSN_LODS,
+	[0xae ... 0xaf] = HALO_INSN_SCAS, [0xc4 ... 0xc5] = K_MEM_ONLY, [0xc6 ... 0xc7] = K_GRP11,
+	[0xf4] = HALO_INSN_HLT, [0xf6 ... 0xf7] = K_GRP3, [0xfe] = K_GRP4, [0xff] = K_GRP5,
 };
 
 static const u8 kind_0f[256] = {
-	[0x00] = K_GRP6, [0x01] = K_GRP7, [0x05] = HALO_INSN_SYSCALL, [0x06] = HALO_INSN_CLTS,
-	[0x07] = HALO_INSN_SYSRET, [0x08] = HALO_INSN_INVD, [0x09] = HALO_INSN_WBINVD,
-	[0x10 ... 0x13] = K_VEC, [0x16 ... 0x17] = K_VEC, [0x20] = HALO_INSN_MOV_FROM_CR,
+	[0x00] = K_GRP6, [0x01] = K_GRP7, [0x06] = HALO_INSN_CLTS, [0x20] = HALO_INSN_MOV_FROM_CR,
 	[0x21] = HALO_INSN_MOV_FROM_DR, [0x22] = HALO_INSN_MOV_TO_CR,
-	[0x23] = HALO_INSN_MOV_TO_DR, [0x28 ... 0x29] = K_VEC, [0x2b] = K_VEC,
-	[0x30] = HALO_INSN_WRMSR, [0x31] = HALO_INSN_RDTSC, [0x32] = HALO_INSN_RDMSR,
-	[0x33] = HALO_INSN_RDPMC, [0x34] = HALO_INSN_SYSENTER, [0x35] = HALO_INSN_SYSEXIT,
-	[0x40 ... 0x4f] = HALO_INSN_CMOV, [0x6e ... 0x6f] = K_VEC, [0x78] = K_78, [0x79] = K_79,
-	[0x7e ... 0x7f] = K_VEC, [0x90 ... 0x9f] = HALO_INSN_SETCC, [0xa2] = HALO_INSN_CPUID,
-	[0xa3] = HALO_INSN_BT, [0xaa] = HALO_INSN_RSM, [0xab] = HALO_INSN_BTS,
+	[0x23] = HALO_INSN_MOV_TO_DR, [0x30] = HALO_INSN_WRMSR, [0x32] = HALO_INSN_RDMSR,
+	[0x40 ... 0x4f] = HALO_INSN_CMOV, [0x90 ... 0x9f] = HALO_INSN_SETCC,
+	[0xa2] = HALO_INSN_CPUID, [0xa3] = HALO_INSN_BT, [0xab] = HALO_INSN_BTS,
 	[0xb0 ... 0xb1] = HALO_INSN_CMPXCHG, [0xb2] = K_MEM_ONLY, [0xb3] = HALO_INSN_BTR,
 	[0xb4 ... 0xb5] = K_MEM_ONLY, [0xb6 ... 0xb7] = K_MOVX, [0xba] = K_GRP8,
 	[0xbb] = HALO_INSN_BTC, [0xbe ... 0xbf] = K_MOVX, [0xc0 ... 0xc1] = HALO_INSN_XADD,
-	[0xc3] = K_MOVNTI, [0xc7] = K_GRP9, [0xd6] = K_VEC, [0xe7] = K_VEC, [0xf0] = K_VEC,
-};
-
-/* 0F 01 with mod = 3, by the whole ModRM byte less 0xc0. */
-static const u8 kind_0f01[64] = {
-	[0x01] = HALO_INSN_VMCALL, [0x02 ... 0x04] = HALO_INSN_VMX, [0x08] = HALO_INSN_MONITOR,
-	[0x09] = HALO_INSN_MWAIT, [0x10] = HALO_INSN_XGETBV, [0x11] = HALO_INSN_XSETBV,
-	[0x14] = HALO_INSN_VMX, [0x18] = HALO_INSN_VMRUN, [0x19] = HALO_INSN_VMMCALL,
-	[0x1a] = HALO_INSN_VMLOAD, [0x1b] = HALO_INSN_VMSAVE, [0x1c] = HALO_INSN_STGI,
-	[0x1d] = HALO_INSN_CLGI, [0x1e] = HALO_INSN_SKINIT, [0x1f] = HALO_INSN_INVLPGA,
-	[0x20 ... 0x27] = HALO_INSN_SMSW, [0x30 ... 0x37] = HALO_INSN_LMSW,
-	[0x38] = HALO_INSN_SWAPGS, [0x39] = HALO_INSN_RDTSCP, [0x3a] = HALO_INSN_MONITORX,
-	[0x3b] = HALO_INSN_MWAITX, [0x3d] = HALO_INSN_RDPRU, [0x3e] = HALO_INSN_INVLPGB,
-	[0x3f] = HALO_INSN_TLBSYNC,
-};
-
-static const u8 kind_0f01_mem[8] = {
-	HALO_INSN_SGDT, HALO_INSN_SIDT, HALO_INSN_LGDT, HALO_INSN_LIDT,
-	HALO_INSN_SMSW, HALO_INSN_OTHER, HALO_INSN_LMSW, HALO_INSN_INVLPG,
+	[0xc3] = K_MOVNTI, [0xc7] = K_GRP9,
 };
 
 /* Where the bytes come from; never read at or past end. */
@@ -233,37 +195,24 @@ static unsigned int pp(const struct halo_insn *insn)
 
 static noinline void prefix(struct halo_insn *insn, u8 byte)
 {
-	switch (byte) {
-	case 0x66:
-		insn->flags |= HALO_INSN_F_OSZ;
-		break;
-	case 0x67:
-		insn->flags |= HALO_INSN_F_ASZ;
-		break;
-	case 0xf0:
-		insn->flags |= HALO_INSN_F_LOCK;
-		break;
-	case 0xf2:
-		insn->flags &= ~HALO_INSN_F_REP;
-		insn->flags |= HALO_INSN_F_REPNE;
-		break;
-	case 0xf3:
-		insn->flags &= ~HALO_INSN_F_REPNE;
-		insn->flags |= HALO_INSN_F_REP;
-		break;
-	case 0x64:
-	case 0x65:
-		insn->seg = byte & 7;	/* FS, GS */
-		insn->flags |= HALO_INSN_F_SEG;
-		break;
-	default:
+	/* F0, F2, F3, 66 and 67, by their low bits */
+	static const u16 flag[8] = {
+		[0] = HALO_INSN_F_LOCK, [2] = HALO_INSN_F_REPNE, [3] = HALO_INSN_F_REP,
+		[6] = HALO_INSN_F_OSZ, [7] = HALO_INSN_F_ASZ,
+	};
+	bool fs_gs = (byte & 0xfe) == 0x64;
+
+	if (fs_gs || byte < 0x40) {
 		/* 26 2E 36 3E are ES CS SS DS; in 64-bit mode they are nothing at all */
-		if (is_64(insn))
-			break;
-		insn->seg = byte >> 3 & 3;
+		if (!fs_gs && is_64(insn))
+			return;
+		insn->seg = fs_gs ? byte & 7 : byte >> 3 & 3;
 		insn->flags |= HALO_INSN_F_SEG;
-		break;
+		return;
 	}
+	if (byte >= 0xf2)
+		insn->flags &= ~(HALO_INSN_F_REP | HALO_INSN_F_REPNE);
+	insn->flags |= flag[byte & 7];
 }
 
 /*
@@ -275,7 +224,7 @@ static noinline int vex(struct cursor *c, struct halo_insn *insn)
 	static const u16 pp_flag[4] = {
 		0, HALO_INSN_F_OSZ, HALO_INSN_F_REP, HALO_INSN_F_REPNE
 	};
-	u8 lead = insn->opcode, p0, p1, p2 = 0, map = HALO_INSN_MAP_0F;
+	u8 lead = insn->opcode, p0, p1, p2, map = HALO_INSN_MAP_0F;
 
 	if (c->p == c->end)
 		return -ENODATA;
@@ -311,8 +260,6 @@ static noinline int vex(struct cursor *c, struct halo_insn *insn)
 		if (lead != 0xc5 && p1 & 0x80)
 			insn->rex |= 8;
 	}
-	/* resolve() needs the vector length; .alu is not in use for these */
-	insn->alu = lead == 0x62 ? p2 >> 5 & 3 : p1 >> 2 & 1;
 	if (take_u8(c, &insn->opcode))
 		return -ENODATA;
 
@@ -368,6 +315,8 @@ static __always_inline int opcode(struct cursor *c, struct halo_insn *insn)
 		attr = attr_0f[insn->opcode];
 		if (likely((attr & NIBBLE) != ES))
 			return attr;
+		if (insn->opcode == 0x78)	/* SSE4a's EXTRQ and INSERTQ, or VMREAD */
+			return RM | (pp(insn) == 2 ? UD : pp(insn) ? IW : NO);
 		insn->map = insn->opcode == 0x38 ? HALO_INSN_MAP_0F38 : HALO_INSN_MAP_0F3A;
 		if (take_u8(c, &insn->opcode))
 			return -ENODATA;
@@ -432,8 +381,8 @@ static __always_inline int modrm(struct cursor *c, struct halo_insn *insn, bool 
 
 static noinline int immediate(struct cursor *c, struct halo_insn *insn, u8 attr)
 {
-	unsigned int size = insn->op_size == 2 ? 2 : 4, second = 0;
-	s64 val = 0;
+	unsigned int size = insn->op_size == 2 ? 2 : 4, more = 0;
+	s64 ignored;
 	int ret;
 
 	switch (attr & NIBBLE) {
@@ -463,132 +412,45 @@ static noinline int immediate(struct cursor *c, struct halo_insn *insn, u8 attr)
 			insn->disp &= BIT_ULL(insn->addr_size * 8) - 1;
 		return ret;
 	case FP:
-		second = 2;
+		more = 2;
 		break;
 	case EN:
 		size = 2;
-		second = 1;
+		more = 1;
 		break;
 	default:
 		return -EINVAL;
 	}
 	insn->flags |= HALO_INSN_F_IMM;
 	ret = take(c, size, &insn->imm);
-	if (!ret && second)
-		ret = take(c, second, &val);
-	insn->imm2 = second == 1 ? (u8)val : (u16)val;
-	return ret;
+	return ret || !more ? ret : take(c, more, &ignored);
 }
 
-/* Vector moves: width by opcode and mandatory prefix. VEX.L or EVEX.L'L is in .alu. */
-static int resolve_vec(struct halo_insn *insn)
-{
-	u8 op = insn->opcode, vl = insn->flags & HALO_INSN_F_VEX ? 16 << insn->alu : 16;
-	bool store = op & 1;
-	u8 size = vl;
-
-	insn->alu = 0;
-	if (insn->flags & HALO_INSN_F_EVEX || !(insn->flags & HALO_INSN_F_MEM))
-		return HALO_INSN_OTHER;
-	switch (op) {
-	case 0x10:
-	case 0x11:
-		if (pp(insn) >= 2)
-			size = pp(insn) == 2 ? 4 : 8;
-		break;
-	case 0x12:
-	case 0x16:
-		if (pp(insn) < 2 || (pp(insn) == 3 && vl == 16))
-			size = 8;
-		break;
-	case 0x13:
-	case 0x17:
-		size = 8;
-		break;
-	case 0x6e:
-		size = insn->flags & HALO_INSN_F_W ? 8 : 4;
-		break;
-	case 0x7e:
-		store = pp(insn) != 2;
-		size = !store || insn->flags & HALO_INSN_F_W ? 8 : 4;
-		break;
-	case 0xd6:
-		store = true;
-		size = 8;
-		break;
-	case 0xf0:
-		if (pp(insn) != 3)
-			return HALO_INSN_OTHER;
-		break;
-	case 0x6f:
-		store = false;
-		fallthrough;
-	case 0x7f:
-	case 0xe7:
-		if (!pp(insn))
-			size = 8;	/* MMX */
-		break;
-	}
-	insn->mem_size = size;
-	return store ? HALO_INSN_VEC_STORE : HALO_INSN_VEC_LOAD;
-}
-
-/* Maps without a kind table. */
+/* The 0F 38 map. */
 static int resolve_0f38(struct halo_insn *insn)
 {
 	unsigned int prefix = pp(insn);
 
+	insn->mem_size = insn->op_size;
 	switch (insn->opcode) {
-	case 0x80 ... 0x82:
-		if (prefix != 1)
-			return -EINVAL;
-		return insn->opcode == 0x80 ? HALO_INSN_INVEPT :
-		       insn->opcode == 0x81 ? HALO_INSN_INVVPID : HALO_INSN_INVPCID;
+	case 0x80 ... 0x82:	/* INVEPT, INVVPID, INVPCID */
+		return prefix == 1 ? HALO_INSN_OTHER : -EINVAL;
 	case 0xf0 ... 0xf1:
 		/* F2 makes these CRC32, even with 66 */
-		if (prefix >= 2 || !(insn->flags & HALO_INSN_F_MEM))
+		if (prefix >= 2)
 			return HALO_INSN_OTHER;
-		insn->mem_size = insn->op_size;
-		return HALO_INSN_MOVBE;
+		return insn->opcode & 1 ? HALO_INSN_MOVBE_STORE : HALO_INSN_MOVBE_LOAD;
 	case 0xf9:
-		if (prefix || !(insn->flags & HALO_INSN_F_MEM))
-			return HALO_INSN_OTHER;
-		insn->mem_size = insn->op_size;
-		return HALO_INSN_MOV_STORE;	/* MOVDIRI */
+		return prefix ? HALO_INSN_OTHER : HALO_INSN_MOV_STORE;	/* MOVDIRI */
 	}
 	return HALO_INSN_OTHER;
-}
-
-static int resolve_grp9(struct halo_insn *insn)
-{
-	unsigned int op = insn->reg & 7;
-
-	if (!(insn->flags & HALO_INSN_F_MEM))
-		return op < 6 ? -EINVAL : HALO_INSN_OTHER;
-	switch (op) {
-	case 1:
-		insn->op_size = insn->flags & HALO_INSN_F_W ? 16 : 8;
-		insn->mem_size = insn->op_size;
-		return HALO_INSN_CMPXCHG8B;
-	case 6:
-	case 7:
-		return HALO_INSN_VMX;
-	case 0:
-	case 2:
-		return -EINVAL;
-	default:
-		return HALO_INSN_OTHER;
-	}
 }
 
 /* Settle a K_* kind. Return the kind, or -EINVAL if the encoding is undefined. */
 static noinline int resolve(struct halo_insn *insn, unsigned int kind)
 {
 	static const u8 grp3[8] = {
-		HALO_INSN_TEST_IMM, HALO_INSN_TEST_IMM, HALO_INSN_NOT, HALO_INSN_NEG,
-	};
-	static const u8 grp6[8] = {
-		HALO_INSN_SLDT, HALO_INSN_STR, HALO_INSN_LLDT, HALO_INSN_LTR,
+		HALO_INSN_TEST, HALO_INSN_TEST, HALO_INSN_NOT, HALO_INSN_NEG,
 	};
 	static const u8 grp8[4] = { HALO_INSN_BT, HALO_INSN_BTS, HALO_INSN_BTR, HALO_INSN_BTC };
 	bool mem = insn->flags & HALO_INSN_F_MEM;
@@ -598,7 +460,7 @@ static noinline int resolve(struct halo_insn *insn, unsigned int kind)
 	switch (kind) {
 	case K_GRP1:
 		insn->alu = op;
-		return HALO_INSN_ALU_IMM;
+		return HALO_INSN_ALU_STORE;
 	case K_GRP1A:
 		return op ? -EINVAL : HALO_INSN_POP;
 	case K_GRP3:
@@ -614,54 +476,45 @@ static noinline int resolve(struct halo_insn *insn, unsigned int kind)
 		if (is_64(insn) && (op == 2 || op == 4 || op == 6) &&
 		    (insn->op_size == 4 || (insn->mode == HALO_INSN_MODE_64_INTEL && op != 6)))
 			insn->op_size = 8;
-		insn->mem_size = op == 3 || op == 5 ? 0 : insn->op_size;
+		insn->mem_size = insn->op_size;
 		return op == 0 ? HALO_INSN_INC : op == 1 ? HALO_INSN_DEC :
 		       op == 6 ? HALO_INSN_PUSH : HALO_INSN_OTHER;
 	case K_GRP6:
-		insn->mem_size = 2;
-		return op > 5 ? -EINVAL : grp6[op];
+		return op > 5 ? -EINVAL : HALO_INSN_OTHER;
 	case K_GRP7:
-		insn->mem_size = op == 4 || op == 6 ? 2 : 0;
-		return mem ? kind_0f01_mem[op] : kind_0f01[insn->modrm & 0x3f];
+		if (op == 4 || op == 6)
+			return op == 4 ? HALO_INSN_SMSW : HALO_INSN_LMSW;
+		return insn->modrm == 0xc1 ? HALO_INSN_VMCALL :
+		       insn->modrm == 0xd9 ? HALO_INSN_VMMCALL :
+		       insn->modrm == 0xd1 ? HALO_INSN_XSETBV : HALO_INSN_OTHER;
 	case K_GRP8:
 		return op < 4 ? -EINVAL : grp8[op & 3];
 	case K_GRP9:
-		return resolve_grp9(insn);
+		if (mem ? op == 0 || op == 2 : op < 6)
+			return -EINVAL;
+		if (op != 1)
+			return HALO_INSN_OTHER;
+		insn->op_size = insn->rex & 8 ? 16 : 8;
+		insn->mem_size = insn->op_size;
+		return HALO_INSN_CMPXCHG8B;
 	case K_GRP11:
 		if (!op)
-			return HALO_INSN_MOV_IMM;
+			return HALO_INSN_MOV_STORE;
 		return insn->modrm == 0xf8 ? HALO_INSN_OTHER : -EINVAL;	/* XABORT, XBEGIN */
-	case K_IO_IMM:
-		insn->imm = (u8)insn->imm;
-		fallthrough;
-	case K_IO:
+	case K_STRING_IO:
 		if (insn->op_size == 8)
 			insn->op_size = 4;
-		if (insn->opcode >= 0x70) {
-			insn->mem_size = 0;
-			return insn->opcode & 2 ? HALO_INSN_OUT : HALO_INSN_IN;
-		}
-		insn->mem_size = insn->op_size;
 		if (insn->opcode >= 0x6e)
 			return HALO_INSN_OUTS;
 		insn->seg = HALO_INSN_ES;
 		return HALO_INSN_INS;
-	case K_INT:
-		insn->imm = (u8)insn->imm;
-		return HALO_INSN_INT;
 	case K_63:
-		if (!is_64(insn)) {
-			insn->mem_size = 2;	/* ARPL */
-			return HALO_INSN_OTHER;
-		}
 		insn->mem_size = insn->op_size == 2 ? 2 : 4;
-		return HALO_INSN_MOVSX;
+		return is_64(insn) ? HALO_INSN_MOVSX : HALO_INSN_OTHER;		/* or ARPL */
 	case K_SREG:
-		insn->mem_size = 2;
 		return op > 5 || (op == HALO_INSN_CS && insn->opcode == 0x8e) ? -EINVAL :
 		       HALO_INSN_OTHER;
 	case K_MEM_ONLY:
-		insn->mem_size = 0;
 		return mem ? HALO_INSN_OTHER : -EINVAL;
 	case K_NOP:
 		/* with REX.B, 90 exchanges R8 and RAX */
@@ -669,16 +522,9 @@ static noinline int resolve(struct halo_insn *insn, unsigned int kind)
 		       HALO_INSN_PAUSE : HALO_INSN_OTHER;
 	case K_MOVX:
 		insn->mem_size = 1 + (insn->opcode & 1);
-		return insn->opcode & 8 ? HALO_INSN_MOVSX : HALO_INSN_MOVZX;
+		return insn->opcode & 8 ? HALO_INSN_MOVSX : HALO_INSN_MOV_LOAD;
 	case K_MOVNTI:
-		if (!mem || pp(insn))
-			return -EINVAL;
-		return HALO_INSN_MOV_STORE;
-	case K_78:
-	case K_79:
-		return pp(insn) ? HALO_INSN_OTHER : HALO_INSN_VMX;
-	case K_VEC:
-		return resolve_vec(insn);
+		return mem && !pp(insn) ? HALO_INSN_MOV_STORE : -EINVAL;
 	}
 	return -EINVAL;
 }
@@ -688,7 +534,7 @@ static noinline int classify_slowly(struct halo_insn *insn, int kind)
 {
 	if (insn->map == HALO_INSN_MAP_0F38 && !(insn->flags & HALO_INSN_F_VEX))
 		kind = resolve_0f38(insn);
-	else if (insn->map > HALO_INSN_MAP_0F || (insn->flags & HALO_INSN_F_VEX && kind != K_VEC))
+	else if (insn->map > HALO_INSN_MAP_0F || insn->flags & HALO_INSN_F_VEX)
 		kind = HALO_INSN_OTHER;
 	else
 		kind = resolve(insn, kind);
@@ -715,29 +561,6 @@ static __always_inline int classify(struct halo_insn *insn)
 			kind = HALO_INSN_OTHER;
 	}
 	insn->kind = kind;
-	return 0;
-}
-
-/* 3DNow! has its opcode after the operands; SSE4a's EXTRQ and INSERTQ have two immediates. */
-static noinline int odd_0f(struct cursor *c, struct halo_insn *insn)
-{
-	s64 second;
-
-	if (insn->opcode == 0x0f) {
-		insn->opcode = (u8)insn->imm;
-		insn->imm = 0;
-		insn->flags &= ~HALO_INSN_F_IMM;
-		insn->map = HALO_INSN_MAP_3DNOW;
-		return 0;
-	}
-	if (!pp(insn))
-		return 0;
-	if (pp(insn) == 2)
-		return -EINVAL;
-	if (take(c, 1, &insn->imm) || take(c, 1, &second))
-		return -ENODATA;
-	insn->imm2 = (u8)second;
-	insn->flags |= HALO_INSN_F_IMM;
 	return 0;
 }
 
@@ -785,8 +608,6 @@ static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
 		return -EINVAL;
 	if (attr & ~RM || insn->rex & 8 || insn->flags & HALO_INSN_F_VEX)
 		insn->op_size = op_size(insn, attr, size & 0xf);
-	if (insn->rex & 8)
-		insn->flags |= HALO_INSN_F_W;
 
 	if (attr & RM) {
 		ret = modrm(c, insn, (attr & NIBBLE) == CR);
@@ -798,14 +619,6 @@ static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
 		ret = immediate(&slow, insn, attr);
 		*c = slow;
 		if (unlikely(ret))
-			return ret;
-	}
-	if (unlikely(insn->map == HALO_INSN_MAP_0F && !(insn->flags & HALO_INSN_F_VEX) &&
-		     (insn->opcode == 0x0f || insn->opcode == 0x78))) {
-		slow = *c;
-		ret = odd_0f(&slow, insn);
-		*c = slow;
-		if (ret)
 			return ret;
 	}
 	return classify(insn);

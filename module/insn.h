@@ -44,7 +44,6 @@ enum {
 	HALO_INSN_MAP_XOP8 = 8,
 	HALO_INSN_MAP_XOP9 = 9,
 	HALO_INSN_MAP_XOPA = 10,
-	HALO_INSN_MAP_3DNOW = 15,	/* 0F 0F: .opcode is the suffix byte */
 };
 
 /* struct halo_insn.flags */
@@ -58,8 +57,7 @@ enum {
 #define HALO_INSN_F_IMM		BIT(7)	/* .imm is meaningful */
 #define HALO_INSN_F_VEX		BIT(8)	/* VEX, EVEX or XOP encoded */
 #define HALO_INSN_F_EVEX	BIT(9)
-#define HALO_INSN_F_W		BIT(10)	/* REX.W, VEX.W */
-#define HALO_INSN_F_SEG		BIT(11)	/* a segment override that counts */
+#define HALO_INSN_F_SEG		BIT(10)	/* a segment override that counts */
 
 /* Register numbers for ops->gpr_read() and gpr_write(): hardware encoding, then RIP. */
 enum {
@@ -77,52 +75,36 @@ enum {
 /**
  * enum halo_insn_kind - what an instruction is, as far as Halo cares
  *
- * The part up to HALO_INSN_MEM_FIRST is what a backend intercepts. Operands:
- * MOV_CR and MOV_DR have the control or debug register in .reg and the
- * general-purpose one in .rm; INVLPG, LGDT and their like have a memory operand
- * (halo_insn_ea()); IN and OUT have the port in .imm if HALO_INSN_F_IMM is set, else in DX,
- * and the width in .op_size; SMSW, LMSW, SLDT, LLDT, STR, LTR go by
- * HALO_INSN_F_MEM, .rm and .op_size; INT has the vector in .imm.
+ * The part up to HALO_INSN_MEM_FIRST is what a backend intercepts and needs to
+ * tell from others. Operands: MOV_CR and MOV_DR have the control or debug
+ * register in .reg and the general-purpose one in .rm; SMSW and LMSW go by
+ * HALO_INSN_F_MEM, .rm, .op_size and halo_insn_ea().
  *
- * The part from HALO_INSN_MEM_FIRST on is what halo_insn_mmio_begin() knows.
- * HALO_INSN_VEC_LOAD and HALO_INSN_VEC_STORE are recognised, with the size of
- * their memory operand in .mem_size, but not executed.
+ * The part from HALO_INSN_MEM_FIRST on, all with a memory operand, is what
+ * halo_insn_mmio_begin() knows, in the order of its plans. Where two forms do the
+ * same they are one kind: MOVZX is a load, an immediate is a source like a register.
  */
 enum halo_insn_kind {
 	HALO_INSN_OTHER,
-	HALO_INSN_CPUID, HALO_INSN_RDMSR, HALO_INSN_WRMSR, HALO_INSN_HLT,
-	HALO_INSN_VMMCALL, HALO_INSN_VMCALL, HALO_INSN_INVD, HALO_INSN_WBINVD,
-	HALO_INSN_RDTSC, HALO_INSN_RDTSCP, HALO_INSN_RDPMC, HALO_INSN_RDPRU, HALO_INSN_PAUSE,
-	HALO_INSN_MONITOR, HALO_INSN_MWAIT, HALO_INSN_MONITORX, HALO_INSN_MWAITX,
-	HALO_INSN_XGETBV, HALO_INSN_XSETBV, HALO_INSN_CLTS, HALO_INSN_LMSW, HALO_INSN_SMSW,
-	HALO_INSN_INVLPG, HALO_INSN_INVLPGA, HALO_INSN_INVLPGB, HALO_INSN_TLBSYNC,
-	HALO_INSN_INVPCID, HALO_INSN_INVEPT, HALO_INSN_INVVPID,
+	HALO_INSN_CPUID, HALO_INSN_RDMSR, HALO_INSN_WRMSR, HALO_INSN_HLT, HALO_INSN_PAUSE,
+	HALO_INSN_VMMCALL, HALO_INSN_VMCALL, HALO_INSN_XSETBV,
+	HALO_INSN_CLTS, HALO_INSN_LMSW, HALO_INSN_SMSW,
 	HALO_INSN_MOV_FROM_CR, HALO_INSN_MOV_TO_CR, HALO_INSN_MOV_FROM_DR, HALO_INSN_MOV_TO_DR,
-	HALO_INSN_IRET, HALO_INSN_INT, HALO_INSN_INT3, HALO_INSN_INTO, HALO_INSN_ICEBP,
-	HALO_INSN_PUSHF, HALO_INSN_POPF, HALO_INSN_CLI, HALO_INSN_STI,
-	HALO_INSN_IN, HALO_INSN_OUT, HALO_INSN_INS, HALO_INSN_OUTS,
-	HALO_INSN_RSM, HALO_INSN_SYSCALL, HALO_INSN_SYSRET, HALO_INSN_SYSENTER, HALO_INSN_SYSEXIT,
-	HALO_INSN_VMRUN, HALO_INSN_VMLOAD, HALO_INSN_VMSAVE, HALO_INSN_STGI, HALO_INSN_CLGI,
-	HALO_INSN_SKINIT, HALO_INSN_SWAPGS,
-	HALO_INSN_VMX,		/* any other VMX instruction */
-	HALO_INSN_SGDT, HALO_INSN_SIDT, HALO_INSN_LGDT, HALO_INSN_LIDT,
-	HALO_INSN_SLDT, HALO_INSN_STR, HALO_INSN_LLDT, HALO_INSN_LTR,
+	HALO_INSN_INS, HALO_INSN_OUTS,
 
 	HALO_INSN_MEM_FIRST,
-	HALO_INSN_MOV_STORE = HALO_INSN_MEM_FIRST,	/* register to memory, moffs, MOVNTI */
-	HALO_INSN_MOV_LOAD, HALO_INSN_MOV_IMM, HALO_INSN_MOVZX, HALO_INSN_MOVSX, HALO_INSN_MOVBE,
-	HALO_INSN_CMOV, HALO_INSN_SETCC,
-	HALO_INSN_ALU_STORE,	/* ADD OR ADC SBB AND SUB XOR CMP, memory first; which: .alu */
-	HALO_INSN_ALU_LOAD,	/* same, register first */
-	HALO_INSN_ALU_IMM,
-	HALO_INSN_TEST, HALO_INSN_TEST_IMM,
+	/* write */
+	HALO_INSN_MOV_STORE = HALO_INSN_MEM_FIRST, HALO_INSN_MOVBE_STORE, HALO_INSN_SETCC,
+	/* read */
+	HALO_INSN_MOV_LOAD, HALO_INSN_MOVSX, HALO_INSN_MOVBE_LOAD, HALO_INSN_CMOV,
+	HALO_INSN_ALU_LOAD, HALO_INSN_TEST, HALO_INSN_BT,
+	/* read and write; ALU is ADD OR ADC SBB AND SUB XOR CMP, see .alu */
+	HALO_INSN_BTS, HALO_INSN_BTR, HALO_INSN_BTC, HALO_INSN_ALU_STORE,
 	HALO_INSN_INC, HALO_INSN_DEC, HALO_INSN_NOT, HALO_INSN_NEG,
 	HALO_INSN_XCHG, HALO_INSN_XADD, HALO_INSN_CMPXCHG, HALO_INSN_CMPXCHG8B,
-	HALO_INSN_BT, HALO_INSN_BTS, HALO_INSN_BTR, HALO_INSN_BTC,
-	HALO_INSN_PUSH, HALO_INSN_POP,	/* with a memory operand */
+	/* two places */
+	HALO_INSN_PUSH, HALO_INSN_POP,
 	HALO_INSN_MOVS, HALO_INSN_STOS, HALO_INSN_LODS, HALO_INSN_CMPS, HALO_INSN_SCAS,
-	HALO_INSN_MEM_LAST = HALO_INSN_SCAS,
-	HALO_INSN_VEC_LOAD, HALO_INSN_VEC_STORE,
 	HALO_INSN_NR_KINDS,
 };
 
@@ -136,7 +118,7 @@ enum halo_insn_kind {
  * @seg: segment of the memory operand, override and defaults applied (of [e]SI for string forms)
  * @op_size: operand size in bytes: 1, 2, 4, 8; 16 for CMPXCHG16B
  * @addr_size: address size in bytes: 2, 4, 8
- * @mem_size: bytes of memory the operand covers; 0 where Halo does not know
+ * @mem_size: bytes of memory the operand covers, for kinds from HALO_INSN_MEM_FIRST on
  * @rex: low four bits W R X B, from REX, VEX, EVEX or XOP; 0x40 set if a REX prefix counts
  * @modrm: valid if HALO_INSN_F_MODRM
  * @sib: valid if the address has one
@@ -144,9 +126,8 @@ enum halo_insn_kind {
  * @rm: ModRM.rm with B added: a register number if HALO_INSN_F_MEM is clear
  * @alu: for ALU kinds, 0 to 7: ADD OR ADC SBB AND SUB XOR CMP
  * @flags: HALO_INSN_F_*
- * @imm2: second immediate: the selector of a far pointer, the level of ENTER
  * @disp: displacement, sign-extended; or the moffs address, zero-extended
- * @imm: immediate, sign-extended from its encoded width (INT, IN, OUT: zero-extended)
+ * @imm: immediate, sign-extended from its encoded width; of two, the first
  */
 struct halo_insn {
 	u8 len;
@@ -165,7 +146,6 @@ struct halo_insn {
 	u8 rm;
 	u8 alu;
 	u16 flags;
-	u16 imm2;
 	s64 disp;
 	s64 imm;
 };
@@ -189,7 +169,7 @@ static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigne
 {
 	u8 third = kind == HALO_INSN_VMCALL ? 0xc1 : kind == HALO_INSN_VMMCALL ? 0xd9 : 0;
 	u8 second = third ? 0x01 : kind == HALO_INSN_CPUID ? 0xa2 : kind == HALO_INSN_RDMSR ? 0x32 :
-		    kind == HALO_INSN_WRMSR ? 0x30 : kind == HALO_INSN_RDTSC ? 0x31 : 0;
+		    kind == HALO_INSN_WRMSR ? 0x30 : 0;
 
 	if (kind == HALO_INSN_HLT)
 		return avail >= 1 && bytes[0] == 0xf4;
@@ -211,8 +191,6 @@ static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigne
  * @write: the access writes
  * @rmw: a read that the same instruction will follow with a write of the same place:
  *       check for write permission now
- * @sole: the instruction touches no other place in memory, so if a nested page
- *        fault brought the caller here, this is the access that faulted
  */
 struct halo_insn_mem {
 	u64 linear;
@@ -221,7 +199,6 @@ struct halo_insn_mem {
 	u8 size;
 	bool write;
 	bool rmw;
-	bool sole;
 };
 
 /* What mem_read() and mem_write() answer for a place that is a device's. */
@@ -276,7 +253,6 @@ enum halo_insn_next {
  * struct halo_insn_mmio - an instruction on its way
  * @mem: the device access that is wanted
  * @value: what to write, if @mem.write
- * @string: a string instruction; @rep: with a repeat prefix (for the ring's STRING and REP)
  * @phase: private: how far it is
  * @src: private: what has been read so far
  *
@@ -287,8 +263,6 @@ enum halo_insn_next {
 struct halo_insn_mmio {
 	struct halo_insn_mem mem;
 	u64 value;
-	bool string;
-	bool rep;
 	u8 phase;
 	u64 src[2];
 };

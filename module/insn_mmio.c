@@ -39,47 +39,19 @@ enum place {
 	DST,		/* ES:[e]DI */
 };
 
-static const struct plan {
-	u8 access[3];	/* by phase */
-} plans[] = {
-#define PLAN(kind, ...) \
-	[HALO_INSN_##kind - HALO_INSN_MEM_FIRST] = { { __VA_ARGS__ } }
-	PLAN(MOV_STORE, NOWHERE, NOWHERE, EA),
-	PLAN(MOV_LOAD, EA),
-	PLAN(MOV_IMM, NOWHERE, NOWHERE, EA),
-	PLAN(MOVZX, EA),
-	PLAN(MOVSX, EA),
-	PLAN(MOVBE, EA),	/* or a store: see place_of() */
-	PLAN(CMOV, EA),
-	PLAN(SETCC, NOWHERE, NOWHERE, EA),
-	PLAN(ALU_STORE, EA, NOWHERE, EA),
-	PLAN(ALU_LOAD, EA),
-	PLAN(ALU_IMM, EA, NOWHERE, EA),
-	PLAN(TEST, EA),
-	PLAN(TEST_IMM, EA),
-	PLAN(INC, EA, NOWHERE, EA),
-	PLAN(DEC, EA, NOWHERE, EA),
-	PLAN(NOT, EA, NOWHERE, EA),
-	PLAN(NEG, EA, NOWHERE, EA),
-	PLAN(XCHG, EA, NOWHERE, EA),
-	PLAN(XADD, EA, NOWHERE, EA),
-	PLAN(CMPXCHG, EA, NOWHERE, EA),
-	PLAN(CMPXCHG8B, EA, NOWHERE, EA),
-	PLAN(BT, EA),
-	PLAN(BTS, EA, NOWHERE, EA),
-	PLAN(BTR, EA, NOWHERE, EA),
-	PLAN(BTC, EA, NOWHERE, EA),
-	PLAN(PUSH, EA, NOWHERE, STACK),
-	PLAN(POP, STACK, NOWHERE, EA),
-	PLAN(MOVS, SRC, NOWHERE, DST),
-	PLAN(STOS, NOWHERE, NOWHERE, DST),
-	PLAN(LODS, SRC),
-	PLAN(CMPS, SRC, DST),
-	PLAN(SCAS, DST),
-#undef PLAN
+/* Where it reads, reads again, and writes. The kinds are numbered in this order. */
+static const u8 plans[HALO_INSN_NR_KINDS][3] = {
+	[HALO_INSN_MOV_STORE ... HALO_INSN_SETCC] = { NOWHERE, NOWHERE, EA },
+	[HALO_INSN_MOV_LOAD ... HALO_INSN_BT] = { EA },
+	[HALO_INSN_BTS ... HALO_INSN_CMPXCHG8B] = { EA, NOWHERE, EA },
+	[HALO_INSN_PUSH] = { EA, NOWHERE, STACK },
+	[HALO_INSN_POP] = { STACK, NOWHERE, EA },
+	[HALO_INSN_MOVS] = { SRC, NOWHERE, DST },
+	[HALO_INSN_STOS] = { NOWHERE, NOWHERE, DST },
+	[HALO_INSN_LODS] = { SRC },
+	[HALO_INSN_CMPS] = { SRC, DST },
+	[HALO_INSN_SCAS] = { DST },
 };
-
-static_assert(ARRAY_SIZE(plans) == HALO_INSN_MEM_LAST - HALO_INSN_MEM_FIRST + 1);
 
 /* What an instruction comes to, once everything is read. */
 struct outcome {
@@ -189,38 +161,15 @@ static u64 alu(unsigned int op, u64 a, u64 b, unsigned int size, u64 *flags)
 	return res;
 }
 
+/* Jcc, SETcc and CMOVcc, as the opcodes number them (SDM appendix B). */
 static bool condition(unsigned int cc, u64 flags)
 {
-	bool less = !(flags & FLAG_SF) != !(flags & FLAG_OF);
-	bool yes;
+	static const u16 any[8] = {
+		FLAG_OF, FLAG_CF, FLAG_ZF, FLAG_CF | FLAG_ZF, FLAG_SF, FLAG_PF, 0, FLAG_ZF,
+	};
+	bool less = (cc & 0xc) == 0xc && !(flags & FLAG_SF) != !(flags & FLAG_OF);
 
-	switch (cc >> 1 & 7) {
-	case 0:
-		yes = flags & FLAG_OF;
-		break;
-	case 1:
-		yes = flags & FLAG_CF;
-		break;
-	case 2:
-		yes = flags & FLAG_ZF;
-		break;
-	case 3:
-		yes = flags & (FLAG_CF | FLAG_ZF);
-		break;
-	case 4:
-		yes = flags & FLAG_SF;
-		break;
-	case 5:
-		yes = flags & FLAG_PF;
-		break;
-	case 6:
-		yes = less;
-		break;
-	default:
-		yes = less || flags & FLAG_ZF;
-		break;
-	}
-	return yes != (cc & 1);
+	return (less || flags & any[cc >> 1 & 7]) != (cc & 1);
 }
 
 static u64 swap_bytes(u64 val, unsigned int size)
@@ -235,46 +184,32 @@ static void set_reg(struct outcome *o, unsigned int reg, unsigned int size, u64 
 	o->reg = val;
 }
 
-static void bit_test(const struct run *r, struct outcome *o, u64 mem)
+static u64 bit_test(const struct halo_insn *insn, u64 mem, unsigned int bit, u64 *flags)
 {
-	const struct halo_insn *insn = r->insn;
-	unsigned int bit = insn->imm;
+	u64 one = BIT_ULL(bit & (insn->op_size * 8 - 1));
 
-	if (!(insn->flags & HALO_INSN_F_IMM))
-		bit = reg_read(r, insn->reg, insn->op_size);
-	bit &= insn->op_size * 8 - 1;
-	o->flags &= ~FLAG_CF;
-	if (mem >> bit & 1)
-		o->flags |= FLAG_CF;
-	o->mem = insn->kind == HALO_INSN_BTS ? mem | BIT_ULL(bit) :
-		 insn->kind == HALO_INSN_BTR ? mem & ~BIT_ULL(bit) : mem ^ BIT_ULL(bit);
+	*flags = (*flags & ~FLAG_CF) | (mem & one ? FLAG_CF : 0);
+	return insn->kind == HALO_INSN_BTS ? mem | one :
+	       insn->kind == HALO_INSN_BTR ? mem & ~one : mem ^ one;
 }
 
-static void compare_exchange(const struct run *r, struct outcome *o, u64 mem)
+static void compare_exchange(const struct run *r, struct outcome *o, u64 mem, u64 new)
 {
-	const struct halo_insn *insn = r->insn;
-	unsigned int size = insn->op_size;
-	u64 old;
+	bool pair = r->insn->kind == HALO_INSN_CMPXCHG8B;
+	unsigned int size = r->insn->op_size;
+	u64 old = reg_read(r, HALO_INSN_RAX, pair ? 4 : size);
 
-	if (insn->kind == HALO_INSN_CMPXCHG8B) {
-		old = reg_read(r, HALO_INSN_RDX, 4) << 32 | reg_read(r, HALO_INSN_RAX, 4);
-		o->flags &= ~FLAG_ZF;
-		o->mem = mem;
-		if (old != mem)
-			return;		/* commit() loads EDX:EAX */
-		o->flags |= FLAG_ZF;
-		o->mem = reg_read(r, HALO_INSN_RCX, 4) << 32 | reg_read(r, HALO_INSN_RBX, 4);
-		return;
-	}
-	old = reg_read(r, HALO_INSN_RAX, size);
-	alu(7, old, mem, size, &o->flags);
-	if (old == mem) {
-		o->mem = reg_read(r, insn->reg, size);
+	if (pair) {
+		old |= reg_read(r, HALO_INSN_RDX, 4) << 32;
+		new = reg_read(r, HALO_INSN_RCX, 4) << 32 | reg_read(r, HALO_INSN_RBX, 4);
+		o->flags = (o->flags & ~FLAG_ZF) | (old == mem ? FLAG_ZF : 0);
 	} else {
-		/* the destination is written either way (SDM, CMPXCHG) */
-		o->mem = mem;
-		set_reg(o, HALO_INSN_RAX, size, mem);
+		alu(7, old, mem, size, &o->flags);
 	}
+	/* the destination is written either way (SDM, CMPXCHG) */
+	o->mem = old == mem ? new : mem;
+	if (old != mem && !pair)	/* commit() loads EDX:EAX */
+		set_reg(o, HALO_INSN_RAX, size, mem);
 }
 
 /* From what has been read to what is to be written. Changes nothing. */
@@ -282,61 +217,55 @@ static void compute(const struct run *r, struct outcome *o)
 {
 	const struct halo_insn *insn = r->insn;
 	unsigned int size = insn->op_size;
-	u64 mem = r->m->src[0], reg = 0;
+	u64 mem = r->m->src[0], src;
 
 	*o = (struct outcome){ .flags = r->ops->rflags_read(r->ctx) };
-	if (insn->flags & HALO_INSN_F_MODRM)
-		reg = reg_read(r, insn->reg, size < 8 ? size : 8);
+	/* moffs has no ModRM: the accumulator, which .reg happens to say */
+	src = insn->flags & HALO_INSN_F_IMM ? insn->imm & mask(size) :
+					      reg_read(r, insn->reg, size);
 
 	switch (insn->kind) {
 	case HALO_INSN_MOV_STORE:
-		/* moffs has no ModRM: the accumulator, which .reg happens to say */
-		o->mem = reg_read(r, insn->reg, size);
+		o->mem = src;
+		break;
+	case HALO_INSN_MOVBE_STORE:
+		o->mem = swap_bytes(src, size);
+		break;
+	case HALO_INSN_SETCC:
+		o->mem = condition(insn->opcode, o->flags);
 		break;
 	case HALO_INSN_MOV_LOAD:
-	case HALO_INSN_MOVZX:
 		set_reg(o, insn->reg, size, mem);
 		break;
 	case HALO_INSN_MOVSX:
 		set_reg(o, insn->reg, size, sign_extend(mem, insn->mem_size));
 		break;
-	case HALO_INSN_MOVBE:
-		o->mem = swap_bytes(reg, size);
-		if (!(insn->opcode & 1))
-			set_reg(o, insn->reg, size, swap_bytes(mem, size));
+	case HALO_INSN_MOVBE_LOAD:
+		set_reg(o, insn->reg, size, swap_bytes(mem, size));
 		break;
 	case HALO_INSN_CMOV:
 		/* a false condition still clears the upper half */
-		set_reg(o, insn->reg, size, condition(insn->opcode, o->flags) ? mem : reg);
-		break;
-	case HALO_INSN_SETCC:
-		o->mem = condition(insn->opcode, o->flags);
-		break;
-	case HALO_INSN_MOV_IMM:
-		o->mem = insn->imm;
-		break;
-	case HALO_INSN_ALU_STORE:
-		o->mem = alu(insn->alu, mem, reg, size, &o->flags);
-		break;
-	case HALO_INSN_ALU_IMM:
-		o->mem = alu(insn->alu, mem, insn->imm & mask(size), size, &o->flags);
+		set_reg(o, insn->reg, size, condition(insn->opcode, o->flags) ? mem : src);
 		break;
 	case HALO_INSN_ALU_LOAD:
-		reg = alu(insn->alu, reg, mem, size, &o->flags);
+		src = alu(insn->alu, src, mem, size, &o->flags);
 		if (insn->alu != 7)
-			set_reg(o, insn->reg, size, reg);
+			set_reg(o, insn->reg, size, src);
 		break;
 	case HALO_INSN_TEST:
-		alu(4, mem, reg, size, &o->flags);
+		alu(4, mem, src, size, &o->flags);
 		break;
-	case HALO_INSN_TEST_IMM:
-		alu(4, mem, insn->imm & mask(size), size, &o->flags);
+	case HALO_INSN_BT ... HALO_INSN_BTC:
+		o->mem = bit_test(insn, mem, src, &o->flags);
+		break;
+	case HALO_INSN_ALU_STORE:
+		o->mem = alu(insn->alu, mem, src, size, &o->flags);
 		break;
 	case HALO_INSN_INC:
 	case HALO_INSN_DEC:
+		src = o->flags & FLAG_CF;
 		o->mem = alu(insn->kind == HALO_INSN_INC ? 0 : 5, mem, 1, size, &o->flags);
-		o->flags &= ~FLAG_CF;
-		o->flags |= r->ops->rflags_read(r->ctx) & FLAG_CF;
+		o->flags = (o->flags & ~FLAG_CF) | src;
 		break;
 	case HALO_INSN_NOT:
 		o->mem = ~mem;
@@ -345,19 +274,13 @@ static void compute(const struct run *r, struct outcome *o)
 		o->mem = alu(5, 0, mem, size, &o->flags);
 		break;
 	case HALO_INSN_XADD:
-		o->mem = alu(0, mem, reg, size, &o->flags);
-		set_reg(o, insn->reg, size, mem);
-		break;
 	case HALO_INSN_XCHG:
-		o->mem = reg;
+		o->mem = insn->kind == HALO_INSN_XCHG ? src : alu(0, mem, src, size, &o->flags);
 		set_reg(o, insn->reg, size, mem);
 		break;
 	case HALO_INSN_CMPXCHG:
 	case HALO_INSN_CMPXCHG8B:
-		compare_exchange(r, o, mem);
-		break;
-	case HALO_INSN_BT ... HALO_INSN_BTC:
-		bit_test(r, o, mem);
+		compare_exchange(r, o, mem, src);
 		break;
 	case HALO_INSN_PUSH:
 	case HALO_INSN_POP:
@@ -382,18 +305,20 @@ static void compute(const struct run *r, struct outcome *o)
 
 static bool is_string(const struct halo_insn *insn)
 {
-	return insn->kind >= HALO_INSN_MOVS && insn->kind <= HALO_INSN_SCAS;
+	return insn->kind >= HALO_INSN_MOVS;
+}
+
+static bool repeats(const struct halo_insn *insn)
+{
+	return is_string(insn) && insn->flags & (HALO_INSN_F_REP | HALO_INSN_F_REPNE);
 }
 
 static enum place place_of(const struct halo_insn *insn, unsigned int phase)
 {
 	/* CMP computes like the others but keeps nothing */
-	if (phase == PHASE_WRITE && insn->alu == 7 &&
-	    (insn->kind == HALO_INSN_ALU_STORE || insn->kind == HALO_INSN_ALU_IMM))
+	if (phase == PHASE_WRITE && insn->kind == HALO_INSN_ALU_STORE && insn->alu == 7)
 		return NOWHERE;
-	if (insn->kind == HALO_INSN_MOVBE)
-		return phase == (insn->opcode & 1 ? PHASE_WRITE : PHASE_READ) ? EA : NOWHERE;
-	return plans[insn->kind - HALO_INSN_MEM_FIRST].access[phase];
+	return plans[insn->kind][phase];
 }
 
 /* Does the explicit operand's address start from RSP? */
@@ -448,8 +373,6 @@ static int locate(const struct run *r, enum place where, unsigned int phase)
 	}
 	mem->write = phase == PHASE_WRITE;
 	mem->rmw = phase == PHASE_READ && place_of(insn, PHASE_WRITE) == where;
-	mem->sole = insn->kind < HALO_INSN_PUSH || insn->kind == HALO_INSN_STOS ||
-		    insn->kind == HALO_INSN_LODS || insn->kind == HALO_INSN_SCAS;
 	return 0;
 }
 
@@ -463,7 +386,6 @@ static int string_step(const struct run *r, u64 flags)
 {
 	const struct halo_insn *insn = r->insn;
 	s64 step = flags & FLAG_DF ? -(s64)insn->op_size : insn->op_size;
-	bool cmp = insn->kind == HALO_INSN_CMPS || insn->kind == HALO_INSN_SCAS;
 	unsigned int phase;
 	enum place where;
 
@@ -473,12 +395,12 @@ static int string_step(const struct run *r, u64 flags)
 			advance(r, where == SRC ? HALO_INSN_RSI : HALO_INSN_RDI, step,
 				insn->addr_size);
 	}
-	if (!r->m->rep)
+	if (!repeats(insn))
 		return HALO_INSN_DONE;
 	advance(r, HALO_INSN_RCX, -1, insn->addr_size);
 	if (!reg_read(r, HALO_INSN_RCX, insn->addr_size))
 		return HALO_INSN_DONE;
-	if (cmp && !(flags & FLAG_ZF) == !!(insn->flags & HALO_INSN_F_REP))
+	if (insn->kind >= HALO_INSN_CMPS && !(flags & FLAG_ZF) == !!(insn->flags & HALO_INSN_F_REP))
 		return HALO_INSN_DONE;
 	return HALO_INSN_AGAIN;
 }
@@ -546,8 +468,6 @@ give_up:
  * @ops: the vCPU
  * @ctx: passed to @ops
  *
- * For a vector move @m says where, how wide and which way, though it is not executed.
- *
  * Return: enum halo_insn_next; -EOPNOTSUPP if Halo does not execute this instruction
  * (forward its bytes); or what a memory op returned. If negative, nothing has changed.
  */
@@ -557,17 +477,9 @@ int halo_insn_mmio_begin(struct halo_insn_mmio *m, const struct halo_insn *insn,
 	const struct run r = { .m = m, .insn = insn, .ops = ops, .ctx = ctx };
 
 	*m = (struct halo_insn_mmio){ .phase = PHASE_OVER };
-	if (insn->kind < HALO_INSN_MEM_FIRST || insn->kind > HALO_INSN_MEM_LAST ||
-	    insn->mem_size > 8) {
-		if (!halo_insn_ea(insn, ops, ctx, &m->mem)) {
-			m->mem.write = insn->kind == HALO_INSN_VEC_STORE;
-			m->mem.sole = true;
-		}
+	if (insn->kind < HALO_INSN_MEM_FIRST || insn->mem_size > 8)
 		return -EOPNOTSUPP;
-	}
-	m->string = is_string(insn);
-	m->rep = m->string && insn->flags & (HALO_INSN_F_REP | HALO_INSN_F_REPNE);
-	if (m->rep && !reg_read(&r, HALO_INSN_RCX, insn->addr_size))
+	if (repeats(insn) && !reg_read(&r, HALO_INSN_RCX, insn->addr_size))
 		return HALO_INSN_DONE;
 	m->phase = PHASE_READ;
 	return go_on(&r);

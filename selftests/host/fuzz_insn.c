@@ -146,7 +146,8 @@ static void execute(const struct halo_insn *insn, const u8 *data, size_t size)
 			ret = halo_insn_mmio_finish(&m, insn, &ops, &v, next64(&v));
 		}
 		NEED(ret >= 0 || !v.wrote);
-		NEED(ret != HALO_INSN_AGAIN || (m.rep && m.string));
+		NEED(ret != HALO_INSN_AGAIN ||
+		     insn->flags & (HALO_INSN_F_REP | HALO_INSN_F_REPNE));
 		NEED(halo_insn_mmio_finish(&m, insn, &ops, &v, 0) == -EINVAL);
 		if (ret != HALO_INSN_AGAIN)
 			break;

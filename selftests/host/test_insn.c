@@ -61,36 +61,36 @@ static const struct vector vectors[] = {
 	{ M64, "f3 48 0f a2", 4, K(CPUID) }, { M64, "48 f3 0f a2", 4, K(CPUID) },
 	{ M64, "0f 32", 2, K(RDMSR) }, { M64, "0f 30", 2, K(WRMSR) }, { M64, "f4", 1, K(HLT) },
 	{ M64, "0f 01 d9", 3, K(VMMCALL) }, { M64, "0f 01 c1", 3, K(VMCALL) },
-	{ M64, "0f 08", 2, K(INVD) }, { M64, "0f 09", 2, K(WBINVD) }, { M64, "f3 0f 09", 3, K(WBINVD) },
-	{ M64, "0f 31", 2, K(RDTSC) }, { M64, "0f 01 f9", 3, K(RDTSCP) }, { M64, "0f 33", 2, K(RDPMC) },
-	{ M64, "0f 01 fd", 3, K(RDPRU) }, { M64, "f3 90", 2, K(PAUSE) }, { M64, "90", 1, K(OTHER) },
+	{ M64, "0f 08", 2, K(OTHER) }, { M64, "0f 09", 2, K(OTHER) }, { M64, "f3 0f 09", 3, K(OTHER) },
+	{ M64, "0f 31", 2, K(OTHER) }, { M64, "0f 01 f9", 3, K(OTHER) }, { M64, "0f 33", 2, K(OTHER) },
+	{ M64, "0f 01 fd", 3, K(OTHER) }, { M64, "f3 90", 2, K(PAUSE) }, { M64, "90", 1, K(OTHER) },
 	{ M64, "f3 41 90", 3, K(OTHER) }, { M64, "f3 40 90", 3, K(PAUSE) },
-	{ M64, "0f 01 c8", 3, K(MONITOR) }, { M64, "0f 01 c9", 3, K(MWAIT) },
-	{ M64, "0f 01 fa", 3, K(MONITORX) }, { M64, "0f 01 fb", 3, K(MWAITX) },
-	{ M64, "0f 01 d0", 3, K(XGETBV) }, { M64, "0f 01 d1", 3, K(XSETBV) },
+	{ M64, "0f 01 c8", 3, K(OTHER) }, { M64, "0f 01 c9", 3, K(OTHER) },
+	{ M64, "0f 01 fa", 3, K(OTHER) }, { M64, "0f 01 fb", 3, K(OTHER) },
+	{ M64, "0f 01 d0", 3, K(OTHER) }, { M64, "0f 01 d1", 3, K(XSETBV) },
 	{ M64, "0f 06", 2, K(CLTS) }, { M64, "0f 01 f0", 3, K(LMSW) }, { M64, "0f 01 e0", 3, K(SMSW) },
-	{ M64, "0f 01 20", 3, K(SMSW), 4, 8, 2 }, { M64, "0f 01 30", 3, K(LMSW), 4, 8, 2 },
-	{ M64, "0f 01 38", 3, K(INVLPG) }, { M64, "0f 01 f8", 3, K(SWAPGS) },
-	{ M64, "0f 01 df", 3, K(INVLPGA) }, { M64, "0f 01 fe", 3, K(INVLPGB) },
-	{ M64, "0f 01 ff", 3, K(TLBSYNC) }, { M64, "66 0f 38 82 08", 5, K(INVPCID) },
-	{ M64, "66 0f 38 80 08", 5, K(INVEPT) }, { M64, "66 0f 38 81 08", 5, K(INVVPID) },
+	{ M64, "0f 01 20", 3, K(SMSW), 4, 8 }, { M64, "0f 01 30", 3, K(LMSW), 4, 8 },
+	{ M64, "0f 01 38", 3, K(OTHER) }, { M64, "0f 01 f8", 3, K(OTHER) },
+	{ M64, "0f 01 df", 3, K(OTHER) }, { M64, "0f 01 fe", 3, K(OTHER) },
+	{ M64, "0f 01 ff", 3, K(OTHER) }, { M64, "66 0f 38 82 08", 5, K(OTHER) },
+	{ M64, "66 0f 38 80 08", 5, K(OTHER) }, { M64, "66 0f 38 81 08", 5, K(OTHER) },
 	{ M64, "0f 38 82 08", BAD },
-	{ M64, "cf", 1, K(IRET) }, { M64, "48 cf", 2, K(IRET), 8 }, { M64, "cd 80", 2, K(INT), 0, 0, 0, 0x80 },
-	{ M64, "cc", 1, K(INT3) }, { M32, "ce", 1, K(INTO) }, { M64, "ce", BAD }, { M64, "f1", 1, K(ICEBP) },
-	{ M64, "9c", 1, K(PUSHF), 8 }, { M64, "66 9c", 2, K(PUSHF), 2 }, { M64, "9d", 1, K(POPF), 8 },
-	{ M32, "9d", 1, K(POPF), 4 }, { M16, "9d", 1, K(POPF), 2 }, { M64, "fa", 1, K(CLI) }, { M64, "fb", 1, K(STI) },
-	{ M64, "e4 f0", 2, K(IN), 1, 0, 0, 0xf0 }, { M64, "48 e5 f0", 3, K(IN), 4, 0, 0, 0xf0 },
-	{ M64, "66 ed", 2, K(IN), 2 }, { M16, "ed", 1, K(IN), 2 }, { M64, "e7 ff", 2, K(OUT), 4, 0, 0, 0xff },
-	{ M64, "ee", 1, K(OUT), 1 }, { M64, "f3 6c", 2, K(INS), 1, 8, 1 }, { M64, "f3 48 6d", 3, K(INS), 4, 8, 4 },
-	{ M64, "67 6f", 2, K(OUTS), 4, 4, 4 }, { M16, "67 66 6f", 3, K(OUTS), 4, 4, 4 },
-	{ M64, "0f aa", 2, K(RSM) }, { M64, "0f 05", 2, K(SYSCALL) }, { M64, "48 0f 07", 3, K(SYSRET), 8 },
-	{ M64, "0f 34", 2, K(SYSENTER) }, { M64, "0f 35", 2, K(SYSEXIT) },
-	{ M64, "0f 01 d8", 3, K(VMRUN) }, { M64, "0f 01 da", 3, K(VMLOAD) }, { M64, "0f 01 db", 3, K(VMSAVE) },
-	{ M64, "0f 01 dc", 3, K(STGI) }, { M64, "0f 01 dd", 3, K(CLGI) }, { M64, "0f 01 de", 3, K(SKINIT) },
-	{ M64, "0f 01 c2", 3, K(VMX) }, { M64, "0f 78 c8", 3, K(VMX) }, { M64, "f3 0f c7 30", 4, K(VMX) },
-	{ M64, "0f 01 00", 3, K(SGDT) }, { M64, "0f 01 08", 3, K(SIDT) }, { M64, "0f 01 10", 3, K(LGDT) },
-	{ M64, "0f 01 18", 3, K(LIDT) }, { M64, "0f 00 c0", 3, K(SLDT) }, { M64, "0f 00 c8", 3, K(STR) },
-	{ M64, "0f 00 d0", 3, K(LLDT) }, { M64, "0f 00 d8", 3, K(LTR) }, { M64, "0f 00 f8", BAD },
+	{ M64, "cf", 1, K(OTHER) }, { M64, "48 cf", 2, K(OTHER), 8 }, { M64, "cd 80", 2, K(OTHER) },
+	{ M64, "cc", 1, K(OTHER) }, { M32, "ce", 1, K(OTHER) }, { M64, "ce", BAD }, { M64, "f1", 1, K(OTHER) },
+	{ M64, "9c", 1, K(OTHER), 8 }, { M64, "66 9c", 2, K(OTHER), 2 }, { M64, "9d", 1, K(OTHER), 8 },
+	{ M32, "9d", 1, K(OTHER), 4 }, { M16, "9d", 1, K(OTHER), 2 }, { M64, "fa", 1, K(OTHER) }, { M64, "fb", 1, K(OTHER) },
+	{ M64, "e4 f0", 2, K(OTHER) }, { M64, "48 e5 f0", 3, K(OTHER) },
+	{ M64, "66 ed", 2, K(OTHER) }, { M16, "ed", 1, K(OTHER) }, { M64, "e7 ff", 2, K(OTHER) },
+	{ M64, "ee", 1, K(OTHER) }, { M64, "f3 6c", 2, K(INS), 1, 8 }, { M64, "f3 48 6d", 3, K(INS), 4, 8 },
+	{ M64, "67 6f", 2, K(OUTS), 4, 4 }, { M16, "67 66 6f", 3, K(OUTS), 4, 4 },
+	{ M64, "0f aa", 2, K(OTHER) }, { M64, "0f 05", 2, K(OTHER) }, { M64, "48 0f 07", 3, K(OTHER), 8 },
+	{ M64, "0f 34", 2, K(OTHER) }, { M64, "0f 35", 2, K(OTHER) },
+	{ M64, "0f 01 d8", 3, K(OTHER) }, { M64, "0f 01 da", 3, K(OTHER) }, { M64, "0f 01 db", 3, K(OTHER) },
+	{ M64, "0f 01 dc", 3, K(OTHER) }, { M64, "0f 01 dd", 3, K(OTHER) }, { M64, "0f 01 de", 3, K(OTHER) },
+	{ M64, "0f 01 c2", 3, K(OTHER) }, { M64, "0f 78 c8", 3, K(OTHER) }, { M64, "f3 0f c7 30", 4, K(OTHER) },
+	{ M64, "0f 01 00", 3, K(OTHER) }, { M64, "0f 01 08", 3, K(OTHER) }, { M64, "0f 01 10", 3, K(OTHER) },
+	{ M64, "0f 01 18", 3, K(OTHER) }, { M64, "0f 00 c0", 3, K(OTHER) }, { M64, "0f 00 c8", 3, K(OTHER) },
+	{ M64, "0f 00 d0", 3, K(OTHER) }, { M64, "0f 00 d8", 3, K(OTHER) }, { M64, "0f 00 f8", BAD },
 	/* MOV CR and DR: mod is ignored, so no displacement; always the full width */
 	{ M64, "0f 20 05", 3, K(MOV_FROM_CR), 8 }, { M64, "44 0f 22 c0", 4, K(MOV_TO_CR), 8 },
 	{ M32, "66 0f 22 44", 4, K(MOV_TO_CR), 4 }, { M16, "0f 23 f8", 3, K(MOV_TO_DR), 4 },
@@ -104,9 +104,9 @@ static const struct vector vectors[] = {
 	{ M32, "48", 1, K(OTHER) }, { M16, "4f", 1, K(OTHER) },
 	/* immediates and displacements by 66, 67 and mode */
 	{ M16, "b8 34 12", 3, 0, 2 }, { M16, "66 b8 78 56 34 12", 6, 0, 4, 0, 0, 0x12345678 },
-	{ M32, "66 b8 34 12", 4, 0, 2 }, { M64, "81 00 ff ff ff ff", 6, K(ALU_IMM), 4, 8, 4, -1 },
-	{ M64, "48 81 38 00 00 00 80", 7, K(ALU_IMM), 8, 8, 8, -0x80000000ll },
-	{ M64, "66 81 00 00 80", 5, K(ALU_IMM), 2, 8, 2, -0x8000 }, { M64, "83 00 80", 3, K(ALU_IMM), 4, 8, 4, -0x80 },
+	{ M32, "66 b8 34 12", 4, 0, 2 }, { M64, "81 00 ff ff ff ff", 6, K(ALU_STORE), 4, 8, 4, -1 },
+	{ M64, "48 81 38 00 00 00 80", 7, K(ALU_STORE), 8, 8, 8, -0x80000000ll },
+	{ M64, "66 81 00 00 80", 5, K(ALU_STORE), 2, 8, 2, -0x8000 }, { M64, "83 00 80", 3, K(ALU_STORE), 4, 8, 4, -0x80 },
 	{ M16, "8b 06 34 f2", 4, K(MOV_LOAD), 2, 2, 2, 0, (s16)0xf234 }, { M16, "8b 46 80", 3, K(MOV_LOAD), 2, 2, 2, 0, -128 },
 	{ M16, "67 8b 05 78 56 34 12", 7, K(MOV_LOAD), 2, 4, 2, 0, 0x12345678 },
 	{ M32, "67 8b 06 34 12", 5, K(MOV_LOAD), 4, 2, 4, 0, 0x1234 },
@@ -118,8 +118,8 @@ static const struct vector vectors[] = {
 	{ M32, "67 66 a2 34 12", 5, K(MOV_STORE), 1, 2, 1, 0, 0x1234 },
 	{ M32, "9a 01 02 03 04 05 06", 7 }, { M32, "66 ea 01 02 05 06", 6 }, { M16, "ea 00 e0 00 f0", 5 }, { M64, "9a", BAD },
 	{ M64, "c8 10 00 01", 4, 0, 8, 0, 0, 0x10 }, { M64, "c2 08 00", 3 },
-	{ M64, "f6 00 80", 3, K(TEST_IMM) }, { M64, "f6 10", 2, K(NOT) }, { M64, "f7 08 01 00 00 00", 6, K(TEST_IMM) },
-	{ M64, "66 f7 00 01 00", 5, K(TEST_IMM), 2 }, { M64, "f7 18", 2, K(NEG) }, { M64, "f7 20", 2, K(OTHER) },
+	{ M64, "f6 00 80", 3, K(TEST) }, { M64, "f6 10", 2, K(NOT) }, { M64, "f7 08 01 00 00 00", 6, K(TEST) },
+	{ M64, "66 f7 00 01 00", 5, K(TEST), 2 }, { M64, "f7 18", 2, K(NEG) }, { M64, "f7 20", 2, K(OTHER) },
 	{ M64, "c7 f8 00 01 00 00", 6, K(OTHER) }, { M64, "66 c7 f8 00 01", 5 }, { M64, "c6 f8 01", 3 }, { M64, "c7 08 00 00 00 00", BAD },
 	/* near branches with 66: the vendors differ */
 	{ M64, "66 e8 00 01", 4, 0, 2 }, { MINT, "66 e8 00 01 00 00", 6, 0, 8 }, { M64, "e9 00 01 00 00", 5, 0, 8 },
@@ -127,7 +127,7 @@ static const struct vector vectors[] = {
 	{ M64, "ff 20", 2, K(OTHER), 8 }, { MINT, "66 ff 10", 3, K(OTHER), 8 }, { M64, "66 ff 10", 3, K(OTHER), 2 },
 	{ MINT, "66 ff 30", 3, K(PUSH), 2 },
 	/* LDS, LES, BOUND, POP, or VEX, EVEX, XOP */
-	{ M32, "c5 00", 2, K(OTHER) }, { M32, "c5 f8 77", 3 }, { M64, "c5 f8 77", 3 }, { M64, "c5 78 28 00", 4, K(VEC_LOAD), 0, 8, 16 },
+	{ M32, "c5 00", 2, K(OTHER) }, { M32, "c5 f8 77", 3 }, { M64, "c5 f8 77", 3 }, { M64, "c5 78 28 00", 4, K(OTHER), 0, 8 },
 	{ M16, "c4 06 34 12", 4 }, { M64, "c4 06", SHORT }, { M64, "c4 e2 7d 18 00", 5 }, { M64, "c4 e3 7d 0e 00 11", 6 },
 	{ M64, "c4 e0 7d 00 00", BAD }, { M64, "c4 e4 7d 00 00", BAD }, { M64, "66 c5 f8 28 00", BAD }, { M64, "48 c5 f8 28 00", BAD },
 	{ M64, "f0 c5 f8 28 00", BAD }, { M64, "67 c5 f8 28 00", 5 }, { M64, "2e c5 f8 28 00", 5 },
@@ -140,17 +140,17 @@ static const struct vector vectors[] = {
 	{ M64, "fe 10", BAD }, { M64, "ff 38", BAD }, { M64, "ff d8", BAD }, { M64, "8d c0", BAD }, { M64, "8e c8", BAD }, { M64, "8c f0", BAD },
 	{ M64, "0f ba 18 00", BAD }, { M32, "c5 c0", SHORT }, { M64, "0f b2 c0", BAD },
 	/* memory forms */
-	{ M64, "88 00", 2, K(MOV_STORE), 1, 8, 1 }, { M64, "c7 00 01 00 00 00", 6, K(MOV_IMM), 4, 8, 4, 1 },
-	{ M64, "48 c7 00 ff ff ff ff", 7, K(MOV_IMM), 8, 8, 8, -1 }, { M64, "89 c0", 2, K(OTHER) },
-	{ M64, "0f b6 00", 3, K(MOVZX), 4, 8, 1 }, { M64, "48 0f bf 00", 4, K(MOVSX), 8, 8, 2 }, { M64, "48 63 00", 3, K(MOVSX), 8, 8, 4 },
+	{ M64, "88 00", 2, K(MOV_STORE), 1, 8, 1 }, { M64, "c7 00 01 00 00 00", 6, K(MOV_STORE), 4, 8, 4, 1 },
+	{ M64, "48 c7 00 ff ff ff ff", 7, K(MOV_STORE), 8, 8, 8, -1 }, { M64, "89 c0", 2, K(OTHER) },
+	{ M64, "0f b6 00", 3, K(MOV_LOAD), 4, 8, 1 }, { M64, "48 0f bf 00", 4, K(MOVSX), 8, 8, 2 }, { M64, "48 63 00", 3, K(MOVSX), 8, 8, 4 },
 	{ M64, "66 63 00", 3, K(MOVSX), 2, 8, 2 }, { M32, "63 00", 2, K(OTHER) }, { M64, "0f 94 00", 3, K(SETCC), 1, 8, 1 },
-	{ M64, "0f c3 00", 3, K(MOV_STORE), 4, 8, 4 }, { M64, "0f c3 c0", BAD }, { M64, "0f 38 f0 00", 4, K(MOVBE), 4, 8, 4 },
+	{ M64, "0f c3 00", 3, K(MOV_STORE), 4, 8, 4 }, { M64, "0f c3 c0", BAD }, { M64, "0f 38 f0 00", 4, K(MOVBE_LOAD), 4, 8, 4 },
 	{ M64, "f2 0f 38 f1 00", 5, K(OTHER) }, { M64, "f0 48 0f c7 08", 5, K(CMPXCHG8B), 16, 8, 16 }, { M32, "0f c7 08", 3, K(CMPXCHG8B), 8, 4, 8 },
 	{ M64, "0f c7 f0", 3, K(OTHER) }, { M64, "f3 a4", 2, K(MOVS), 1, 8, 1 }, { M64, "48 ab", 2, K(STOS), 8, 8, 8 }, { M64, "0f 38 f9 08", 4, K(MOV_STORE) },
-	{ M64, "66 0f 6f 00", 4, K(VEC_LOAD), 0, 8, 16 }, { M64, "0f 6f 00", 3, K(VEC_LOAD), 0, 8, 8 }, { M64, "c5 fe 7f 00", 4, K(VEC_STORE), 0, 8, 32 },
-	{ M64, "f3 0f 11 00", 4, K(VEC_STORE), 0, 8, 4 }, { M64, "f2 0f 10 00", 4, K(VEC_LOAD), 0, 8, 8 }, { M64, "66 48 0f 7e 00", 5, K(VEC_STORE), 0, 8, 8 },
-	{ M64, "66 0f 7e 00", 4, K(VEC_STORE), 0, 8, 4 }, { M64, "f3 0f 7e 00", 4, K(VEC_LOAD), 0, 8, 8 }, { M64, "0f 13 00", 3, K(VEC_STORE), 0, 8, 8 },
-	{ M64, "66 0f e7 00", 4, K(VEC_STORE), 0, 8, 16 }, { M64, "66 0f d6 00", 4, K(VEC_STORE), 0, 8, 8 }, { M64, "f2 0f f0 00", 4, K(VEC_LOAD), 0, 8, 16 },
+	{ M64, "66 0f 6f 00", 4, K(OTHER), 0, 8 }, { M64, "0f 6f 00", 3, K(OTHER), 0, 8 }, { M64, "c5 fe 7f 00", 4, K(OTHER), 0, 8 },
+	{ M64, "f3 0f 11 00", 4, K(OTHER), 0, 8 }, { M64, "f2 0f 10 00", 4, K(OTHER), 0, 8 }, { M64, "66 48 0f 7e 00", 5, K(OTHER), 0, 8 },
+	{ M64, "66 0f 7e 00", 4, K(OTHER), 0, 8 }, { M64, "f3 0f 7e 00", 4, K(OTHER), 0, 8 }, { M64, "0f 13 00", 3, K(OTHER), 0, 8 },
+	{ M64, "66 0f e7 00", 4, K(OTHER), 0, 8 }, { M64, "66 0f d6 00", 4, K(OTHER), 0, 8 }, { M64, "f2 0f f0 00", 4, K(OTHER), 0, 8 },
 	{ M64, "0f 28 c1", 3, K(OTHER) },
 	/* fifteen bytes, and no more */
 	{ M64, "66 66 66 66 66 66 66 66 66 66 66 66 66 66 90", 15 }, { M64, "66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 90", BAD },
@@ -202,11 +202,9 @@ static void test_operands(void **state)
 	assert_int_equal(insn.flags, HALO_INSN_F_REPNE);
 	decode(M32, "ea 78 56 34 12 08 00", &insn);
 	assert_int_equal(insn.imm, 0x12345678);
-	assert_int_equal(insn.imm2, 8);
 	decode(M64, "c4 41 7c 28 3c 24", &insn);	/* vmovaps ymm15, [r12] */
 	assert_int_equal(insn.reg, 15);
 	assert_int_equal(insn.rm, 12);
-	assert_int_equal(insn.mem_size, 32);
 	/* a REX makes 4 to 7 SPL BPL SIL DIL; it must be known as such */
 	decode(M64, "40 88 20", &insn);
 	assert_int_equal(insn.rex, 0x40);
@@ -438,7 +436,7 @@ static void test_halves(void **state)
 	cpu.gpr[HALO_INSN_RCX] = 0x1122334455667788;
 	/* a store: one access, the value there at once */
 	assert_int_equal(begin(M64, "66 89 08"), HALO_INSN_ACCESS);
-	assert_true(m.mem.write && m.mem.sole && !m.mem.rmw);
+	assert_true(m.mem.write && !m.mem.rmw);
 	assert_int_equal(m.mem.size, 2);
 	assert_int_equal(m.mem.linear, DEVICE + 0xb0);
 	assert_int_equal(m.value, 0x7788);
@@ -446,7 +444,7 @@ static void test_halves(void **state)
 	assert_int_equal(finish(0), -EINVAL);
 	/* a load: noise above the size does not count, the upper half is cleared */
 	assert_int_equal(begin(M64, "8b 08"), HALO_INSN_ACCESS);
-	assert_true(!m.mem.write && m.mem.sole && !m.mem.rmw);
+	assert_true(!m.mem.write && !m.mem.rmw);
 	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0x1122334455667788);
 	assert_int_equal(finish(0xdeadbeef12345678), HALO_INSN_DONE);
 	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0x12345678);
@@ -454,7 +452,7 @@ static void test_halves(void **state)
 	assert_int_equal(begin(M64, "f0 0f c1 08"), HALO_INSN_ACCESS);
 	assert_true(!m.mem.write && m.mem.rmw);
 	assert_int_equal(finish(0xf0000000), HALO_INSN_ACCESS);
-	assert_true(m.mem.write && !m.mem.rmw && m.mem.sole);
+	assert_true(m.mem.write && !m.mem.rmw);
 	assert_int_equal(m.value, 0x02345678);
 	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0x12345678);
 	assert_int_equal(cpu.flags, 2);
@@ -473,16 +471,11 @@ static void test_not_executed(void **state)
 	(void)state;
 	cpu.gpr[HALO_INSN_RAX] = DEVICE;
 	assert_int_equal(begin(M64, "66 0f 7f 40 10"), -EOPNOTSUPP);
-	assert_int_equal(m.mem.size, 16);
-	assert_true(m.mem.write);
-	assert_int_equal(m.mem.linear, DEVICE + 0x10);
 	assert_int_equal(finish(0), -EINVAL);
 	assert_int_equal(begin(M64, "48 0f c7 08"), -EOPNOTSUPP);
 	assert_int_equal(begin(M64, "f7 20"), -EOPNOTSUPP);
 	assert_int_equal(begin(M64, "0f a2"), -EOPNOTSUPP);
 	assert_int_equal(begin(M64, "c5 fc 28 00"), -EOPNOTSUPP);
-	assert_int_equal(m.mem.size, 32);
-	assert_false(m.mem.write);
 }
 
 /* rep movsd from a device to memory that faults on the second element. */
@@ -493,7 +486,7 @@ static void test_string(void **state)
 	cpu.gpr[HALO_INSN_RDI] = 0x2000;
 	cpu.gpr[HALO_INSN_RCX] = 3;
 	assert_int_equal(begin(M64, "f3 a5"), HALO_INSN_ACCESS);
-	assert_true(m.string && m.rep && !m.mem.sole && !m.mem.write);
+	assert_true(!m.mem.write);
 	assert_int_equal(finish(0x11223344), HALO_INSN_AGAIN);
 	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 2);
 	assert_int_equal(cpu.gpr[HALO_INSN_RSI], DEVICE + 4);
@@ -552,7 +545,6 @@ static void test_stack(void **state)
 	cpu.base[HALO_INSN_DS] = DEVICE;
 	cpu.gpr[HALO_INSN_RSP] = 0x12340004;
 	assert_int_equal(begin(M16, "66 ff 36 10 00"), HALO_INSN_ACCESS);
-	assert_false(m.mem.sole);
 	assert_int_equal(m.mem.linear, DEVICE + 0x10);
 	assert_int_equal(finish(0x55667788), HALO_INSN_DONE);
 	assert_int_equal(cpu.gpr[HALO_INSN_RSP], 0x12340000);
