@@ -142,6 +142,11 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		break;
 	case SVM_EXIT_DR_READ ... SVM_EXIT_DR_READ + 15:
 	case SVM_EXIT_DR_WRITE ... SVM_EXIT_DR_WRITE + 15:
+		if (v->dr7 & SVM_DR7_GD) {
+			x->reason = HW_DR;
+			x->cr.gpr = CR_GPR_UNKNOWN;
+			break;
+		}
 		svm_dr_intercept(svm, false);
 		x->reason = HW_NONE;
 		break;

@@ -156,9 +156,14 @@ static void svm_dr_load(struct svm_cpu *svm)
 	}
 }
 
-/* VMRUN has switched DR6 and DR7 only; the host's DR7 is off until restored. */
+/*
+ * VMRUN has switched DR6 and DR7 only. An exit disarms DR7 (15.6), but QEMU's
+ * (seen in 7.2) leaves the guest's breakpoints armed for the host to run into.
+ */
 static void svm_dr_put(struct svm_cpu *svm)
 {
+	if (unlikely(svm->dr_active || svm->dr_through))
+		set_debugreg(0, 7);
 	if (unlikely(svm->dr_through)) {
 		get_debugreg(svm->dr[0], 0);
 		get_debugreg(svm->dr[1], 1);
