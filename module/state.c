@@ -316,6 +316,11 @@ void halo_state_provide(struct halo_vcpu *vcpu)
 
 	if (likely(!groups))
 		return;
+	/* What is got can be set: reserved fields come out as zero. */
+	memset(s->gdt.reserved, 0, sizeof(s->gdt.reserved));
+	memset(s->idt.reserved, 0, sizeof(s->idt.reserved));
+	memset(s->reserved1, 0, sizeof(s->reserved1));
+	s->reserved2 = 0;
 	halo_regs_store(vcpu, s, groups);
 	if (groups & HALO_STATE_MSRS) {
 		for (i = 0; i < ARRAY_SIZE(halo_state_msr); i++) {

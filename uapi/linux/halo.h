@@ -615,7 +615,8 @@ struct halo_table {
  *
  * RUN reads a group whose commit bit is set once, copies it, checks it and
  * loads it; a value that the CPU would refuse gives -EINVAL and changes
- * nothing.
+ * nothing.  Commits come before the reply to the exit in flight: who replaces
+ * RIP answers HALO_ACTION_RETRY, since DONE advances it by the instruction.
  */
 struct halo_state {
 	__u64 wanted;
