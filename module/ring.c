@@ -174,42 +174,20 @@ int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out)
 	if (unlikely(r->broken))
 		return -EPROTO;
 
-	for (;;) {
-		/* Pairs with the user's release of tail: the entry is complete. */
-		ready = smp_load_acquire(&r->replies->tail) - head;
-		if (unlikely(ready > r->entries))
-			return halo_ring_break(r);
-		if (!ready)
-			return 0;
+	/* Pairs with the user's release of tail: the entry is complete. */
+	ready = smp_load_acquire(&r->replies->tail) - head;
+	if (unlikely(ready > r->entries))
+		return halo_ring_break(r);
+	if (!ready)
+		return 0;
 
-		halo_reply_copy(out, &r->reply[head & (r->entries - 1)]);
-		r->reply_head = ++head;
-		/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
-		smp_store_release(&r->exits->head, head);
-
-		if (likely(!r->cancelled || out->seq != r->cancelled))
-			break;
-		/* Once: a user that goes on answering a dead exit must not hold us here. */
-		r->cancelled = 0;
-	}
+	halo_reply_copy(out, &r->reply[head & (r->entries - 1)]);
+	r->reply_head = ++head;
+	/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
+	smp_store_release(&r->exits->head, head);
 
 	if (!r->pending || out->seq != r->pending || !halo_reply_valid(out))
 		return -EPROTO;
 	r->pending = 0;
 	return 1;
-}
-
-/**
- * halo_ring_cancel() - the pending exit needs no reply any more
- * @r: the rings
- *
- * For a vCPU that was reset, or given another state, while an exit waited. One reply
- * to that exit may still come and is then dropped without complaint.
- */
-void halo_ring_cancel(struct halo_rings *r)
-{
-	if (!r->pending)
-		return;
-	r->cancelled = r->pending;
-	r->pending = 0;
 }

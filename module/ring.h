@@ -31,7 +31,6 @@
  * @reply_head: replies taken, free running
  * @seq: number of the last exit pushed
  * @pending: number of the SYNC exit whose reply is awaited, 0 = none
- * @cancelled: number of an exit whose reply is to be dropped, 0 = none
  * @broken: the user gave an impossible index; final
  */
 struct halo_rings {
@@ -45,7 +44,6 @@ struct halo_rings {
 	bool broken;
 	u64 seq;
 	u64 pending;
-	u64 cancelled;
 };
 
 /**
@@ -72,18 +70,6 @@ int halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_r
 		    u32 entries);
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
 int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
-void halo_ring_cancel(struct halo_rings *r);
 int halo_ring_break(struct halo_rings *r);
-
-/**
- * halo_ring_pending() - number of the SYNC exit that waits for its reply
- * @r: the rings
- *
- * Return: its seq, 0 if there is none.
- */
-static inline u64 halo_ring_pending(const struct halo_rings *r)
-{
-	return r->pending;
-}
 
 #endif /* HALO_RING_H */

@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct halo_ring *exits = calloc(1, exits_bytes);
 	struct halo_ring *replies = calloc(1, replies_bytes);
 	struct halo_reply *slots = (struct halo_reply *)(replies + 1);
-	u64 pending = 0, seq = 0, cancelled = 0;
+	u64 pending = 0, seq = 0;
 	bool broken = false;
 	struct halo_rings r;
 
@@ -115,10 +115,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					break;
 				const struct halo_reply *s = &slots[popped++ % n];
 
-				if (cancelled && s->seq == cancelled) {
-					cancelled = 0;
-					continue;
-				}
 				want = acceptable(s, pending) ? 1 : -EPROTO;
 				if (want == 1)
 					pending = 0;
@@ -148,9 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			((u8 *)exits)[take(&in, 2) % sizeof(*exits)] = take(&in, 1);
 			break;
 		case 8:
-			halo_ring_cancel(&r);
-			if (pending)
-				cancelled = pending;
+			r.pending = 0;
 			pending = 0;
 			break;
 		}
