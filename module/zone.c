@@ -7,63 +7,44 @@
  * over a dense array of start addresses, without a lock, many times a second.
  *
  * Doorbells that differ in the value only may share an address (a virtio queue's
- * notify register). They sit next to each other, ordered by value, and a second
- * search tells them apart.
+ * notify register). They sit next to each other, ordered by value.
  *
- * Callers: building and freeing under vm->lock; halo_zone_find*() from a vCPU in an
+ * Callers: building and freeing under vm->lock; halo_zone_find() from a vCPU in an
  * RCU read section. Why not a tree or a per-bus list: there is nothing smaller
  * than an array, and nothing here needs to be changed in place.
  */
 #include "zone.h"
 
-#define HALO_ZONE_ACCESS_ALL	0xf
+#define MODES_BUT_DENY	(HALO_ZONE_MODES_ALL & ~HALO_ZONE_MODE_BIT(HALO_ZONE_DENY))
 
-/* The highest address of each bus. */
-static const u64 halo_bus_last[HALO_NR_BUSES] = {
-	[HALO_BUS_PIO] = 0xffff,
-	[HALO_BUS_MMIO] = (1ull << 52) - 1,
-	[HALO_BUS_MSR] = 0xffffffff,
-	[HALO_BUS_HYPERCALL] = ~0ull,
-};
-
-/* What makes sense where; whether the module offers it is asked afterwards. */
-static const u32 halo_bus_modes[HALO_NR_BUSES] = {
-	[HALO_BUS_PIO] = HALO_ZONE_MODES_ALL & ~HALO_ZONE_MODE_BIT(HALO_ZONE_DENY),
-	[HALO_BUS_MMIO] = HALO_ZONE_MODES_ALL & ~HALO_ZONE_MODE_BIT(HALO_ZONE_DENY),
-	[HALO_BUS_MSR] = HALO_ZONE_MODES_ALL,
+/*
+ * Of each bus: the highest address, the modes that make sense there (whether the
+ * module offers them is asked afterwards), and the access sizes there are to filter.
+ */
+static const struct {
+	u64 last;
+	u32 modes;
+	u32 access;
+} halo_buses[HALO_NR_BUSES] = {
+	[HALO_BUS_PIO] = { 0xffff, MODES_BUT_DENY, 1 | 2 | 4 },
+	[HALO_BUS_MMIO] = { (1ull << 52) - 1, MODES_BUT_DENY, 1 | 2 | 4 | 8 },
+	[HALO_BUS_MSR] = { 0xffffffff, HALO_ZONE_MODES_ALL },
 	/* The guest waits for a result: nothing can be posted. */
-	[HALO_BUS_HYPERCALL] = HALO_ZONE_MODE_BIT(HALO_ZONE_SYNC) |
-			       HALO_ZONE_MODE_BIT(HALO_ZONE_CONST),
+	[HALO_BUS_HYPERCALL] = { ~0ull, HALO_ZONE_MODE_BIT(HALO_ZONE_SYNC) |
+					HALO_ZONE_MODE_BIT(HALO_ZONE_CONST) },
 };
-
-static bool halo_zone_access_valid(const struct halo_zone *zone)
-{
-	switch (zone->bus) {
-	case HALO_BUS_PIO:
-		return !(zone->access & ~(HALO_ZONE_ACCESS_ALL & ~8u));
-	case HALO_BUS_MMIO:
-		return !(zone->access & ~HALO_ZONE_ACCESS_ALL);
-	default:
-		return !zone->access;	/* there is only one size */
-	}
-}
 
 static int halo_zone_check(const struct halo_zone *zone, u32 modes)
 {
 	bool datamatch = zone->flags & HALO_ZONE_DATAMATCH;
 	bool doorbell = zone->mode == HALO_ZONE_DOORBELL;
 
-	if (zone->mode > HALO_ZONE_DENY || zone->flags & ~HALO_ZONE_DATAMATCH)
-		return -EINVAL;
-	if (!(halo_bus_modes[zone->bus] & HALO_ZONE_MODE_BIT(zone->mode)))
-		return -EINVAL;
-	if (!halo_zone_access_valid(zone))
-		return -EINVAL;
-	if (datamatch && !doorbell)
-		return -EINVAL;
-	if (zone->match && !datamatch && zone->mode != HALO_ZONE_CONST)
-		return -EINVAL;
-	if (doorbell ? zone->eventfd < 0 : zone->eventfd != -1)
+	if (zone->mode > HALO_ZONE_DENY || zone->flags & ~HALO_ZONE_DATAMATCH ||
+	    !(halo_buses[zone->bus].modes & HALO_ZONE_MODE_BIT(zone->mode)) ||
+	    zone->access & ~halo_buses[zone->bus].access ||
+	    (datamatch && !doorbell) ||
+	    (zone->match && !datamatch && zone->mode != HALO_ZONE_CONST) ||
+	    (doorbell ? zone->eventfd < 0 : zone->eventfd != -1))
 		return -EINVAL;
 	if (!(modes & HALO_ZONE_MODE_BIT(zone->mode)))
 		return -EOPNOTSUPP;
@@ -82,31 +63,23 @@ static int halo_zone_check(const struct halo_zone *zone, u32 modes)
  */
 int halo_zone_desc_init(struct halo_zone_desc *desc, const struct halo_zone *zone, u32 modes)
 {
-	int ret;
-
 	if (zone->op > HALO_ZONE_REMOVE || zone->bus >= HALO_NR_BUSES || zone->reserved)
 		return -EINVAL;
-	if (!zone->len || zone->addr > halo_bus_last[zone->bus] ||
-	    zone->len - 1 > halo_bus_last[zone->bus] - zone->addr)
+	if (!zone->len || zone->addr > halo_buses[zone->bus].last ||
+	    zone->len - 1 > halo_buses[zone->bus].last - zone->addr)
 		return -EINVAL;
-	if (zone->op == HALO_ZONE_ADD) {
-		ret = halo_zone_check(zone, modes);
-		if (ret)
-			return ret;
-	}
 
-	memset(desc, 0, sizeof(*desc));
-	desc->start = zone->addr;
-	desc->last = zone->addr + (zone->len - 1);
-	desc->match = zone->match;
-	desc->bus = zone->bus;
-	if (zone->op == HALO_ZONE_ADD) {
-		desc->cookie = zone->cookie;
-		desc->mode = zone->mode;
-		desc->access = zone->access;
-		desc->flags = zone->flags;
-	}
-	return 0;
+	*desc = (struct halo_zone_desc){
+		.start = zone->addr,
+		.last = zone->addr + (zone->len - 1),
+		.cookie = zone->cookie,
+		.match = zone->match,
+		.bus = zone->bus,
+		.mode = zone->mode,
+		.access = zone->access,
+		.flags = zone->flags,
+	};
+	return zone->op == HALO_ZONE_ADD ? halo_zone_check(zone, modes) : 0;
 }
 
 static struct halo_zone_table *halo_zone_table_alloc(u32 count)
@@ -202,17 +175,9 @@ struct halo_zone_table *halo_zone_table_add(const struct halo_zone_table *old,
 	return table;
 }
 
-/**
- * halo_zone_table_exact() - the zone with this very name
- * @table: the table or NULL
- * @desc: its bus, range and match are looked at
- *
- * For the caller of halo_zone_table_remove(), who must let go of ctx afterwards.
- *
- * Return: the zone, NULL if there is none.
- */
-const struct halo_zone_desc *halo_zone_table_exact(const struct halo_zone_table *table,
-						   const struct halo_zone_desc *desc)
+/* The zone that @desc names by bus, range and match, NULL if there is none. */
+static const struct halo_zone_desc *halo_zone_table_exact(const struct halo_zone_table *table,
+							  const struct halo_zone_desc *desc)
 {
 	u32 i;
 
@@ -226,7 +191,7 @@ const struct halo_zone_desc *halo_zone_table_exact(const struct halo_zone_table 
 /**
  * halo_zone_table_remove() - the table with one zone less
  * @old: the present table, NULL if empty; not changed
- * @desc: names the zone, see halo_zone_table_exact()
+ * @desc: names the zone by bus, range and match
  *
  * Return: the new table (NULL if that was the last zone), or ERR_PTR: -ENOENT if there
  * is no such zone, -ENOMEM.
@@ -253,13 +218,21 @@ struct halo_zone_table *halo_zone_table_remove(const struct halo_zone_table *old
 	return table;
 }
 
-/*
- * The zone that the access lies in, value apart. The search keeps to indices of
- * this bus whatever the guest's address is, also when the CPU speculates: the
- * address moves @base by at most what is left of @n.
+/**
+ * halo_zone_find() - the zone of an access
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: first address of the access
+ * @size: bytes of the access, at least 1; 1 on the MSR and hypercall buses
+ *
+ * The search keeps to indices of this bus whatever the guest's address is, also when
+ * the CPU speculates: the address moves @base by at most what is left of @n. A doorbell
+ * that wants a certain value is not found by an address alone.
+ *
+ * Return: the zone, NULL if the access is in none.
  */
-static __always_inline const struct halo_zone_desc *
-halo_zone_locate(const struct halo_zone_table *table, unsigned int bus, u64 addr, unsigned int size)
+const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
+					    u64 addr, unsigned int size)
 {
 	const struct halo_zone_desc *zone;
 	u32 base, n, half;
@@ -278,71 +251,10 @@ halo_zone_locate(const struct halo_zone_table *table, unsigned int bus, u64 addr
 	}
 
 	zone = &table->zones[base];
-	if (addr < zone->start || addr > zone->last || zone->last - addr < size - 1)
+	if (addr < zone->start || addr > zone->last || zone->last - addr < size - 1 ||
+	    zone->flags & HALO_ZONE_DATAMATCH)
 		return NULL;
 	if (zone->access && (!is_power_of_2(size) || !(zone->access & size)))
 		return NULL;
 	return zone;
-}
-
-/**
- * halo_zone_find() - the zone of a read, an MSR read or a hypercall
- * @table: the table or NULL
- * @bus: HALO_BUS_*
- * @addr: first address of the access
- * @size: bytes of the access, at least 1; 1 on the MSR and hypercall buses
- *
- * A doorbell that wants a certain value is not there for reads.
- *
- * Return: the zone, NULL if the access is in none.
- */
-const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
-					    u64 addr, unsigned int size)
-{
-	const struct halo_zone_desc *zone = halo_zone_locate(table, bus, addr, size);
-
-	if (zone && unlikely(zone->flags & HALO_ZONE_DATAMATCH))
-		return NULL;
-	return zone;
-}
-
-/* Among doorbells of one address, up to @last, the one that waits for @value. */
-static const struct halo_zone_desc *halo_zone_match(const struct halo_zone_table *table,
-						    const struct halo_zone_desc *last, u64 value)
-{
-	const struct halo_zone_desc *zone = &table->zones[table->first[last->bus]];
-	size_t n = last - zone + 1;
-
-	while (n > 1) {
-		size_t half = n / 2;
-		const struct halo_zone_desc *mid = zone + half;
-
-		if (mid->start < last->start || mid->match <= value)
-			zone = mid;
-		n -= half;
-	}
-	return zone->start == last->start && zone->match == value ? zone : NULL;
-}
-
-/**
- * halo_zone_find_write() - the zone of a write
- * @table: the table or NULL
- * @bus: HALO_BUS_*
- * @addr: first address of the access
- * @size: bytes of the access, at least 1; 1 on the MSR bus
- * @value: what is written; only its low @size bytes count (MSR bus: all of it)
- *
- * Return: the zone, NULL if the access is in none.
- */
-const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *table,
-						  unsigned int bus, u64 addr, unsigned int size,
-						  u64 value)
-{
-	const struct halo_zone_desc *zone = halo_zone_locate(table, bus, addr, size);
-
-	if (!zone || likely(!(zone->flags & HALO_ZONE_DATAMATCH)))
-		return zone;
-	if (bus != HALO_BUS_MSR && size < sizeof(value))
-		value &= GENMASK_ULL(size * 8 - 1, 0);
-	return halo_zone_match(table, zone, value);
 }

@@ -96,7 +96,6 @@ static struct halo_zone doorbell(u64 addr, u64 len, u64 match)
 static void an_empty_table_has_nothing(void **state)
 {
 	assert_null(halo_zone_find(NULL, HALO_BUS_PIO, 0, 1));
-	assert_null(halo_zone_find_write(NULL, HALO_BUS_MMIO, 0, 1, 0));
 	assert_int_equal(halo_zone_table_count(NULL), 0);
 	halo_zone_table_free(NULL);
 }
@@ -262,7 +261,6 @@ static void sizes_are_filtered(void **state)
 static void doorbells_share_an_address(void **state)
 {
 	const struct halo_zone_table *t = NULL;
-	const struct halo_zone_desc *z;
 	struct halo_zone other;
 	static const u64 values[] = { 7, 0, 3, ~0ull, 0x80000000, 12 };
 
@@ -278,44 +276,16 @@ static void doorbells_share_an_address(void **state)
 	assert_int_equal(add(&t, other), -EEXIST);
 	assert_int_equal(add(&t, zone_at(HALO_BUS_MMIO, 0x1000, 4)), -EEXIST);
 
-	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
-		z = halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, values[i]);
-		if (values[i] > 0xffffffff) {	/* does not fit into four bytes */
-			assert_null(z);
-			continue;
-		}
-		assert_non_null(z);
-		assert_int_equal(z->match, values[i]);
-		assert_int_equal(z->cookie, 1000 + values[i]);
-	}
-	assert_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, 1));
-	assert_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, 13));
-	/* What does not reach the bus is not compared. */
-	z = halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 1, 0xffffff03);
-	assert_non_null(z);
-	assert_int_equal(z->match, 3);
-	/* A read is for no doorbell; the neighbours are as ever. */
+	/* The address alone is no doorbell's; the neighbours are as ever. */
 	assert_null(halo_zone_find(t, HALO_BUS_MMIO, 0x1000, 4));
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x0fff, 1), 0x0ff1);
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x1004, 1), 0x1005);
-	z = halo_zone_find_write(t, HALO_BUS_MMIO, 0x1004, 4, 7);
-	assert_int_equal(z->cookie, 0x1005);
 
 	assert_int_equal(drop(&t, doorbell(0x1000, 4, 7)), 0);
 	assert_int_equal(drop(&t, doorbell(0x1000, 4, 7)), -ENOENT);
-	assert_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, 7));
-	assert_non_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, 3));
+	assert_int_equal(add(&t, doorbell(0x1000, 4, 3)), -EEXIST);
+	assert_int_equal(add(&t, doorbell(0x1000, 4, 7)), 0);
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x0fff, 1), 0x0ff1);
-	halo_zone_table_free(t);
-
-	/* At the very end of the table. */
-	t = NULL;
-	for (u64 i = 0; i < 9; i++) {
-		assert_int_equal(add(&t, doorbell(0x1000, 4, i * 2)), 0);
-		for (u64 value = 0; value < 20; value++)
-			assert_int_equal(!!halo_zone_find_write(t, HALO_BUS_MMIO, 0x1000, 4, value),
-					 value % 2 == 0 && value <= i * 2);
-	}
 	halo_zone_table_free(t);
 }
 
@@ -326,7 +296,6 @@ static void a_doorbell_without_a_value_takes_all(void **state)
 
 	zone.flags = 0;
 	assert_int_equal(add(&t, zone), 0);
-	assert_non_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x2000, 4, 12345));
 	assert_non_null(halo_zone_find(t, HALO_BUS_MMIO, 0x2000, 4));
 	halo_zone_table_free(t);
 }
