@@ -84,13 +84,10 @@ static bool halo_cpuid_vendor_is_amd(const struct halo_cpuid_table *table)
 	return false;
 }
 
-static int halo_cpuid_compare(const struct halo_cpuid_entry *a, const struct halo_cpuid_entry *b)
+/* What the table is sorted by. */
+static u64 halo_cpuid_key(const struct halo_cpuid_entry *e)
 {
-	if (a->leaf != b->leaf)
-		return a->leaf < b->leaf ? -1 : 1;
-	if (a->subleaf != b->subleaf)
-		return a->subleaf < b->subleaf ? -1 : 1;
-	return 0;
+	return (u64)e->leaf << 32 | e->subleaf;
 }
 
 /* Put an entry where it belongs among the sorted ones; there is room. */
@@ -98,21 +95,15 @@ static int halo_cpuid_insert(struct halo_cpuid_table *table, const struct halo_c
 {
 	struct halo_cpuid_entry *at = &table->entries[table->count];
 	u32 range, offset;
-	int order;
 
-	if (e->reserved || e->flags & ~HALO_CPUID_SUBLEAF)
-		return -EINVAL;
-	if (!(e->flags & HALO_CPUID_SUBLEAF) && e->subleaf)
-		return -EINVAL;
-	if (!halo_cpuid_leaf_split(e->leaf, &range, &offset))
+	if (e->reserved || e->flags & ~HALO_CPUID_SUBLEAF ||
+	    (!(e->flags & HALO_CPUID_SUBLEAF) && e->subleaf) ||
+	    !halo_cpuid_leaf_split(e->leaf, &range, &offset))
 		return -EINVAL;
 
-	for (; at > table->entries; at--) {
-		order = halo_cpuid_compare(at - 1, e);
-		if (!order)
+	for (; at > table->entries && halo_cpuid_key(at - 1) >= halo_cpuid_key(e); at--) {
+		if (halo_cpuid_key(at - 1) == halo_cpuid_key(e))
 			return -EINVAL;
-		if (order < 0)
-			break;
 		*at = at[-1];
 	}
 	*at = *e;
@@ -183,47 +174,41 @@ enum halo_cpuid_how {
 	WIDTH,		/* 0x80000008 EAX: address widths: at most those supported */
 };
 
-#define ANY_SUBLEAF	~0u
+/* Names, topology, caches and frequencies: FREE in all registers. */
+static const u32 halo_cpuid_free[] = {
+	0x0, 0x2, 0x4, 0xb, 0x1f,
+	0x40000000, 0x40000010,
+	0x80000000, 0x80000002, 0x80000003, 0x80000004, 0x80000005, 0x80000006,
+	0x80000019, 0x8000001d, 0x8000001e,
+};
 
+/* The first row that fits counts. */
 static const struct {
 	u32 leaf;
-	u32 subleaf;
+	u32 subleaf;	/* and all above */
 	u8 how[4];
 } halo_cpuid_hows[] = {
-	{ 0x0, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* highest leaf, vendor */
-	{ 0x1, ANY_SUBLEAF, { FREE, FREE, ALLOW, ALLOW } },	/* signature, APIC ID */
-	{ 0x2, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* caches */
-	{ 0x4, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* caches */
+	{ 0x1, 0, { FREE, FREE, ALLOW, ALLOW } },		/* signature, APIC ID */
+	{ 0x7, 1, { ALLOW, ALLOW, ALLOW, ALLOW } },
 	{ 0x7, 0, { FREE, ALLOW, ALLOW, ALLOW } },		/* highest subleaf */
-	{ 0xb, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* topology */
-	{ 0xd, 0, { ALLOW, FREE, FREE, ALLOW } },		/* sizes: computed */
+	{ 0xd, 2, { FIXED, FIXED, FIXED, FIXED } },
 	{ 0xd, 1, { ALLOW, FREE, ALLOW, ALLOW } },
-	{ 0xd, ANY_SUBLEAF, { FIXED, FIXED, FIXED, FIXED } },
-	{ 0x1f, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* topology */
-	{ 0x40000000, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* signature */
-	{ 0x40000010, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* frequencies */
-	{ 0x80000000, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* highest leaf, vendor */
-	{ 0x80000001, ANY_SUBLEAF, { FREE, FREE, ALLOW, ALLOW } },	/* signature */
-	{ 0x80000002, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* name */
-	{ 0x80000003, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },
-	{ 0x80000004, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },
-	{ 0x80000005, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* caches */
-	{ 0x80000006, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },
-	{ 0x80000008, ANY_SUBLEAF, { WIDTH, ALLOW, FREE, ALLOW } },	/* number of cores */
-	{ 0x80000019, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* TLBs */
-	{ 0x8000001d, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* caches */
-	{ 0x8000001e, ANY_SUBLEAF, { FREE, FREE, FREE, FREE } },	/* topology */
+	{ 0xd, 0, { ALLOW, FREE, FREE, ALLOW } },		/* sizes: computed */
+	{ 0x80000001, 0, { FREE, FREE, ALLOW, ALLOW } },	/* signature */
+	{ 0x80000008, 0, { WIDTH, ALLOW, FREE, ALLOW } },	/* number of cores */
 };
 
 static const u8 *halo_cpuid_how(const struct halo_cpuid_entry *e)
 {
 	static const u8 allow[4] = { ALLOW, ALLOW, ALLOW, ALLOW };
+	static const u8 any[4] = { FREE, FREE, FREE, FREE };
 	unsigned int i;
 
+	for (i = 0; i < ARRAY_SIZE(halo_cpuid_free); i++)
+		if (halo_cpuid_free[i] == e->leaf)
+			return any;
 	for (i = 0; i < ARRAY_SIZE(halo_cpuid_hows); i++)
-		if (halo_cpuid_hows[i].leaf == e->leaf &&
-		    (halo_cpuid_hows[i].subleaf == ANY_SUBLEAF ||
-		     halo_cpuid_hows[i].subleaf == e->subleaf))
+		if (halo_cpuid_hows[i].leaf == e->leaf && halo_cpuid_hows[i].subleaf <= e->subleaf)
 			return halo_cpuid_hows[i].how;
 	return allow;
 }
@@ -396,6 +381,7 @@ void halo_cpuid_lookup(const struct halo_cpuid_table *table, const struct halo_c
 		       u32 leaf, u32 subleaf, u32 regs[4])
 {
 	const struct halo_cpuid_entry *e = halo_cpuid_find(table, leaf, subleaf);
+	unsigned int reg;
 
 	if (unlikely(!e) && table->intel) {
 		u32 range = leaf >> 30;
@@ -412,10 +398,8 @@ void halo_cpuid_lookup(const struct halo_cpuid_table *table, const struct halo_c
 		return;
 	}
 
-	regs[HALO_CPUID_EAX] = e->eax;
-	regs[HALO_CPUID_EBX] = e->ebx;
-	regs[HALO_CPUID_ECX] = e->ecx;
-	regs[HALO_CPUID_EDX] = e->edx;
+	for (reg = 0; reg < 4; reg++)
+		regs[reg] = (&e->eax)[reg];
 	halo_cpuid_fix(table, dyn, leaf, subleaf, regs);
 }
 
@@ -462,23 +446,12 @@ static const struct halo_cpuid_grant halo_efer_grants[] = {
 
 static const struct halo_cpuid_grant halo_has_grants[] = {
 	{ 0x80000001, HALO_CPUID_EDX, 29, FLAG(HALO_HAS_LM) },
-	{ 0x80000001, HALO_CPUID_EDX, 20, FLAG(HALO_HAS_NX) },
 	{ 0x80000001, HALO_CPUID_EDX, 26, FLAG(HALO_HAS_GBPAGES) },
 	{ 0x80000001, HALO_CPUID_EDX, 27, FLAG(HALO_HAS_RDTSCP) },
-	{ 0x80000001, HALO_CPUID_EDX, 11, FLAG(HALO_HAS_SYSCALL) },
 	{ 0x1, HALO_CPUID_ECX, 26, FLAG(HALO_HAS_XSAVE) },
-	{ 0x1, HALO_CPUID_ECX, 17, FLAG(HALO_HAS_PCID) },
-	{ 0x1, HALO_CPUID_ECX, 21, FLAG(HALO_HAS_X2APIC) },
 	{ 0x1, HALO_CPUID_ECX, 24, FLAG(HALO_HAS_TSC_DEADLINE) },
-	{ 0x1, HALO_CPUID_ECX, 31, FLAG(HALO_HAS_HYPERVISOR) },
-	{ 0x1, HALO_CPUID_EDX, 11, FLAG(HALO_HAS_SEP) },
 	{ 0x1, HALO_CPUID_EDX, 12, FLAG(HALO_HAS_MTRR) },
-	{ 0x1, HALO_CPUID_EDX, 14, FLAG(HALO_HAS_MCA) },
-	{ 0x1, HALO_CPUID_EDX, 16, FLAG(HALO_HAS_PAT) },
-	{ 0x7, HALO_CPUID_EBX, 0, FLAG(HALO_HAS_FSGSBASE) },
 	{ 0x7, HALO_CPUID_EBX, 1, FLAG(HALO_HAS_TSC_ADJUST) },
-	{ 0x7, HALO_CPUID_EBX, 10, FLAG(HALO_HAS_INVPCID) },
-	{ 0x7, HALO_CPUID_ECX, 3, FLAG(HALO_HAS_PKU) },
 	{ 0x7, HALO_CPUID_ECX, 16, FLAG(HALO_HAS_LA57) },
 	{ 0x7, HALO_CPUID_ECX, 22, FLAG(HALO_HAS_RDPID) },
 };
@@ -518,16 +491,11 @@ void halo_cpuid_caps(const struct halo_cpuid_table *table, struct halo_cpuid_cap
 	caps->efer = halo_cpuid_grants(table, halo_efer_grants, ARRAY_SIZE(halo_efer_grants));
 	caps->has = halo_cpuid_grants(table, halo_has_grants, ARRAY_SIZE(halo_has_grants));
 
-	if (table->intel)
-		caps->has |= HALO_HAS_INTEL;
 	if (halo_cpuid_pv_clock(table))
 		caps->has |= HALO_HAS_PV_CLOCK;
-	if (caps->has & HALO_HAS_XSAVE) {
-		/* x87 state can't be missing from a CPU with XSAVE. */
+	/* x87 state can't be missing from a CPU with XSAVE. */
+	if (caps->has & HALO_HAS_XSAVE)
 		caps->xcr0 = halo_cpuid_xcr0(table) | 1;
-		if (halo_cpuid_reg(table, LEAF_XSAVE, 1, HALO_CPUID_EAX) & BIT(1))
-			caps->has |= HALO_HAS_XSAVEC;
-	}
 
 	/* Without the leaf: what PSE-36 and PAE had when they came (APM 3 E.4.7). */
 	caps->maxphyaddr = clamp_t(u32, width ? width : 36, 32, 52);
@@ -552,6 +520,5 @@ bool halo_xcr0_valid(const struct halo_cpuid_caps *caps, u64 xcr0)
 		return false;
 	if (xcr0 & BIT_ULL(2) && !(xcr0 & BIT_ULL(1)))
 		return false;
-	return !(xcr0 & avx512) || (xcr0 & avx512 && (xcr0 & avx512) == avx512 &&
-				    xcr0 & BIT_ULL(2));
+	return !(xcr0 & avx512) || ((xcr0 & avx512) == avx512 && xcr0 & BIT_ULL(2));
 }

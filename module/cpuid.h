@@ -80,29 +80,16 @@ struct halo_cpuid_dyn {
 };
 
 /* struct halo_cpuid_caps.has */
-#define HALO_HAS_INTEL		BIT(0)	/* vendor GenuineIntel (or its kin) */
-#define HALO_HAS_LM		BIT(1)
-#define HALO_HAS_NX		BIT(2)
-#define HALO_HAS_GBPAGES	BIT(3)
-#define HALO_HAS_XSAVE		BIT(4)
-#define HALO_HAS_XSAVEC		BIT(5)
-#define HALO_HAS_PKU		BIT(6)
-#define HALO_HAS_PCID		BIT(7)
-#define HALO_HAS_INVPCID	BIT(8)
-#define HALO_HAS_X2APIC		BIT(9)
-#define HALO_HAS_TSC_DEADLINE	BIT(10)
-#define HALO_HAS_TSC_ADJUST	BIT(11)
-#define HALO_HAS_RDTSCP		BIT(12)
-#define HALO_HAS_RDPID		BIT(13)
-#define HALO_HAS_MTRR		BIT(14)
-#define HALO_HAS_PAT		BIT(15)
-#define HALO_HAS_MCA		BIT(16)
-#define HALO_HAS_SYSCALL	BIT(17)
-#define HALO_HAS_SEP		BIT(18)
-#define HALO_HAS_HYPERVISOR	BIT(19)
-#define HALO_HAS_PV_CLOCK	BIT(20)	/* KVM signature and CLOCKSOURCE2 */
-#define HALO_HAS_FSGSBASE	BIT(21)
-#define HALO_HAS_LA57		BIT(22)
+#define HALO_HAS_LM		BIT(0)
+#define HALO_HAS_GBPAGES	BIT(1)
+#define HALO_HAS_XSAVE		BIT(2)
+#define HALO_HAS_TSC_DEADLINE	BIT(3)
+#define HALO_HAS_TSC_ADJUST	BIT(4)
+#define HALO_HAS_RDTSCP		BIT(5)
+#define HALO_HAS_RDPID		BIT(6)
+#define HALO_HAS_MTRR		BIT(7)
+#define HALO_HAS_PV_CLOCK	BIT(8)	/* KVM signature and CLOCKSOURCE2 */
+#define HALO_HAS_LA57		BIT(9)
 
 /**
  * struct halo_cpuid_caps - what a vCPU's CPUID allows it
