@@ -20,13 +20,13 @@ Any other word is taken as the name of a Debian package.
 TEXT
 }
 
-build="gcc make libc6-dev linux-headers-amd64"
+build="gcc make libc6-dev linux-headers-amd64 libjansson-dev acpica-tools"
 lab="qemu-system-x86 busybox-static kmod dpkg python3-minimal libpython3-stdlib xz-utils make
-	gcc linux-headers-amd64"
+	gcc linux-headers-amd64 linux-headers-6.12-amd64 cpio apt"
 debug_kernel="linux-source-6.1 gcc make bc bison flex libelf-dev libssl-dev kmod xz-utils
 	lz4 rsync libc6-dev"
 test="libcmocka-dev libcapstone-dev clang-14 libclang-rt-14-dev sparse acpica-tools cppcheck
-	shellcheck perl"
+	shellcheck perl binutils linux-source-6.1"
 
 wanted=
 for word; do
