@@ -49,7 +49,7 @@ demo:
 	@CPU=$(or $(CPU),svm) selftests/demo
 
 # Suites by name: check-host, check-svm, check-boot ...
-SUITES := build static host lab boot svm kunit
+SUITES := build static host lab boot svm kunit lab-debug
 
 check:
 	@scripts/deps.sh all
