@@ -658,27 +658,6 @@ int halo_insn_decode(struct halo_insn *insn, const u8 *bytes, unsigned int avail
 	return insn->len;
 }
 
-/**
- * halo_insn_linear() - segment and offset to linear address
- * @insn: decoded instruction, for its mode
- * @ops: the vCPU
- * @ctx: passed to @ops
- * @seg: segment register
- * @offset: offset in it, already truncated to the address size
- *
- * Return: the linear address (SDM 3.4.4: bases other than those of FS and GS count as 0
- * in 64-bit mode; outside it addresses wrap at 4 GiB).
- */
-u64 halo_insn_linear(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
-		     unsigned int seg, u64 offset)
-{
-	if (!is_64(insn))
-		return (u32)(ops->seg_base(ctx, seg) + offset);
-	if (seg == HALO_INSN_FS || seg == HALO_INSN_GS)
-		offset += ops->seg_base(ctx, seg);
-	return offset;
-}
-
 /* The offset that ModRM, SIB and displacement give, not yet truncated. */
 static u64 modrm_offset(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx)
 {
@@ -718,7 +697,7 @@ static u64 modrm_offset(const struct halo_insn *insn, const struct halo_insn_ops
  * @insn: decoded instruction
  * @ops: the vCPU
  * @ctx: passed to @ops
- * @mem: result: .linear, .offset, .seg, .size; the rest is cleared
+ * @mem: result: .offset, .seg, .size; the rest is cleared
  *
  * POP to memory is special: its address is computed after RSP has moved, which
  * halo_insn_mmio_begin() takes care of. Not for EVEX (its disp8 is scaled) nor for vector
@@ -751,7 +730,6 @@ int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, 
 
 	*mem = (struct halo_insn_mem){
 		.offset = offset,
-		.linear = halo_insn_linear(insn, ops, ctx, insn->seg, offset),
 		.seg = insn->seg,
 		.size = insn->mem_size,
 	};

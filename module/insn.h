@@ -184,8 +184,7 @@ static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigne
 
 /**
  * struct halo_insn_mem - one memory access of an instruction
- * @linear: linear address, truncated to 32 bits outside 64-bit mode
- * @offset: offset in the segment
+ * @offset: offset in the segment, truncated to the address size
  * @seg: segment register the access goes through
  * @size: bytes: 1, 2, 4 or 8
  * @write: the access writes
@@ -193,7 +192,6 @@ static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigne
  *       check for write permission now
  */
 struct halo_insn_mem {
-	u64 linear;
 	u64 offset;
 	u8 seg;
 	u8 size;
@@ -210,7 +208,6 @@ struct halo_insn_mem {
  * @gpr_write: set a register, all 64 bits (merging partial registers is done here)
  * @rflags_read: RFLAGS
  * @rflags_write: set RFLAGS; only CF PF AF ZF SF OF ever differ
- * @seg_base: base of a segment; in 64-bit mode it is asked for FS and GS only
  * @stack_size: address size of the stack in bytes: 8 in 64-bit mode, else 4 or 2 by SS.B
  * @mem_read: read guest memory, little endian, zero-extended into *val. 0, or
  *            HALO_INSN_DEVICE if a device answers for this place, or a negative errno
@@ -223,7 +220,6 @@ struct halo_insn_ops {
 	void (*gpr_write)(void *ctx, unsigned int reg, u64 val);
 	u64 (*rflags_read)(void *ctx);
 	void (*rflags_write)(void *ctx, u64 rflags);
-	u64 (*seg_base)(void *ctx, unsigned int seg);
 	unsigned int (*stack_size)(void *ctx);
 	int (*mem_read)(void *ctx, const struct halo_insn_mem *mem, u64 *val);
 	int (*mem_write)(void *ctx, const struct halo_insn_mem *mem, u64 val);
@@ -231,8 +227,6 @@ struct halo_insn_ops {
 
 int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
 		 struct halo_insn_mem *mem);
-u64 halo_insn_linear(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
-		     unsigned int seg, u64 offset);
 
 /**
  * enum halo_insn_next - what follows a step of halo_insn_mmio_begin() or _finish()

@@ -333,43 +333,29 @@ static int locate(const struct run *r, enum place where, unsigned int phase)
 {
 	const struct halo_insn *insn = r->insn;
 	struct halo_insn_mem *mem = &r->m->mem;
-	u64 offset, m = mask(insn->addr_size);
-	unsigned int seg = insn->seg;
+	u64 m = mask(insn->addr_size);
 	int ret;
 
 	if (where == EA) {
-		if (phase == PHASE_WRITE && place_of(insn, PHASE_READ) == EA) {
-			mem->write = true;	/* where it was read from */
-			mem->rmw = false;
-			return 0;
-		}
 		ret = halo_insn_ea(insn, r->ops, r->ctx, mem);
 		if (ret)
 			return ret;
-		if (insn->kind == HALO_INSN_POP && rsp_based(insn)) {
+		if (insn->kind == HALO_INSN_POP && rsp_based(insn))
 			mem->offset = (mem->offset + insn->op_size) & m;
-			mem->linear = halo_insn_linear(insn, r->ops, r->ctx, seg, mem->offset);
-		}
 	} else {
+		mem->size = insn->mem_size;
 		if (where == STACK) {
 			m = mask(r->ops->stack_size(r->ctx));
-			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSP);
+			mem->seg = HALO_INSN_SS;
+			mem->offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSP);
 			if (phase == PHASE_WRITE)
-				offset -= insn->op_size;
-			seg = HALO_INSN_SS;
-		} else if (where == SRC) {
-			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSI);
+				mem->offset -= insn->op_size;
 		} else {
-			offset = r->ops->gpr_read(r->ctx, HALO_INSN_RDI);
-			seg = HALO_INSN_ES;
+			mem->seg = where == SRC ? insn->seg : HALO_INSN_ES;
+			mem->offset = r->ops->gpr_read(r->ctx, where == SRC ? HALO_INSN_RSI :
+									      HALO_INSN_RDI);
 		}
-		offset &= m;
-		*mem = (struct halo_insn_mem){
-			.offset = offset,
-			.linear = halo_insn_linear(insn, r->ops, r->ctx, seg, offset),
-			.seg = seg,
-			.size = insn->mem_size,
-		};
+		mem->offset &= m;
 	}
 	mem->write = phase == PHASE_WRITE;
 	mem->rmw = phase == PHASE_READ && place_of(insn, PHASE_WRITE) == where;

@@ -40,13 +40,6 @@ static void halo_op_rflags_write(void *ctx, u64 rflags)
 	vcpu->cpu.rflags = rflags;
 }
 
-static u64 halo_op_seg_base(void *ctx, unsigned int seg)
-{
-	struct halo_vcpu *vcpu = ctx;
-
-	return halo_arch_get(vcpu, ARCH_SEGS)->seg[seg & 7].base;
-}
-
 static unsigned int halo_op_stack_size(void *ctx)
 {
 	struct halo_vcpu *vcpu = ctx;
@@ -118,7 +111,6 @@ static const struct halo_insn_ops halo_mmio_ops = {
 	.gpr_write = halo_op_gpr_write,
 	.rflags_read = halo_op_rflags_read,
 	.rflags_write = halo_op_rflags_write,
-	.seg_base = halo_op_seg_base,
 	.stack_size = halo_op_stack_size,
 	.mem_read = halo_op_mem_read,
 	.mem_write = halo_op_mem_write,

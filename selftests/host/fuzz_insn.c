@@ -68,14 +68,6 @@ static void op_rflags_write(void *ctx, u64 flags)
 	v->flags = flags;
 }
 
-static u64 op_seg_base(void *ctx, unsigned int seg)
-{
-	struct vcpu *v = ctx;
-
-	NEED(seg < 6 && (v->mode < HALO_INSN_MODE_64 || seg >= HALO_INSN_FS));
-	return v->gpr[seg] << 4;
-}
-
 static unsigned int op_stack_size(void *ctx)
 {
 	struct vcpu *v = ctx;
@@ -89,7 +81,7 @@ static int access_memory(struct vcpu *v, const struct halo_insn_mem *mem)
 
 	NEED(mem->size == 1 || mem->size == 2 || mem->size == 4 || mem->size == 8);
 	NEED(mem->seg < 6);
-	NEED(v->mode >= HALO_INSN_MODE_64 || mem->linear <= 0xffffffff);
+	NEED(v->mode >= HALO_INSN_MODE_64 || mem->offset <= 0xffffffff);
 	NEED(!v->wrote);
 	NEED(++v->accesses <= 3);
 	return choice < 0x20 ? -EFAULT : choice < 0xa0 ? HALO_INSN_DEVICE : 0;
@@ -118,7 +110,6 @@ static const struct halo_insn_ops ops = {
 	.gpr_write = op_gpr_write,
 	.rflags_read = op_rflags_read,
 	.rflags_write = op_rflags_write,
-	.seg_base = op_seg_base,
 	.stack_size = op_stack_size,
 	.mem_read = op_mem_read,
 	.mem_write = op_mem_write,

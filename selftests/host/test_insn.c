@@ -290,10 +290,15 @@ static void op_rflags_write(void *ctx, u64 flags)
 	cpu.flags = flags;
 }
 
-static u64 op_seg_base(void *ctx, unsigned int seg)
+static struct halo_insn insn;
+static struct halo_insn_mmio m;
+
+/* What the vCPU makes of segment and offset. */
+static u64 linear_of(int mode, const struct halo_insn_mem *mem)
 {
-	(void)ctx;
-	return cpu.base[seg];
+	if (mode < M64)
+		return (u32)(cpu.base[mem->seg] + mem->offset);
+	return mem->offset + (mem->seg >= HALO_INSN_FS ? cpu.base[mem->seg] : 0);
 }
 
 static unsigned int op_stack_size(void *ctx)
@@ -308,10 +313,10 @@ static int op_mem_read(void *ctx, const struct halo_insn_mem *mem, u64 *val)
 	cpu.last = *mem;
 	if (cpu.fault_read)
 		return cpu.fault_read;
-	if (mem->linear >= sizeof(cpu.ram) - 8)
+	if (linear_of(insn.mode, mem) >= sizeof(cpu.ram) - 8)
 		return HALO_INSN_DEVICE;
 	*val = 0;
-	memcpy(val, cpu.ram + mem->linear, mem->size);
+	memcpy(val, cpu.ram + linear_of(insn.mode, mem), mem->size);
 	return 0;
 }
 
@@ -321,9 +326,9 @@ static int op_mem_write(void *ctx, const struct halo_insn_mem *mem, u64 val)
 	cpu.last = *mem;
 	if (cpu.fault_write)
 		return cpu.fault_write;
-	if (mem->linear >= sizeof(cpu.ram) - 8)
+	if (linear_of(insn.mode, mem) >= sizeof(cpu.ram) - 8)
 		return HALO_INSN_DEVICE;
-	memcpy(cpu.ram + mem->linear, &val, mem->size);
+	memcpy(cpu.ram + linear_of(insn.mode, mem), &val, mem->size);
 	return 0;
 }
 
@@ -332,7 +337,6 @@ static const struct halo_insn_ops ops = {
 	.gpr_write = op_gpr_write,
 	.rflags_read = op_rflags_read,
 	.rflags_write = op_rflags_write,
-	.seg_base = op_seg_base,
 	.stack_size = op_stack_size,
 	.mem_read = op_mem_read,
 	.mem_write = op_mem_write,
@@ -355,7 +359,7 @@ static u64 linear(int mode, const char *bytes)
 	assert_true(decode(mode, bytes, &insn) > 0);
 	assert_int_equal(halo_insn_ea(&insn, &ops, NULL, &mem), 0);
 	assert_int_equal(mem.size, insn.mem_size);
-	return mem.linear;
+	return linear_of(mode, &mem);
 }
 
 static void test_addresses(void **state)
@@ -415,9 +419,6 @@ static void test_addresses(void **state)
 	assert_int_equal(halo_insn_ea(&insn, &ops, NULL, &mem), -EOPNOTSUPP);
 }
 
-static struct halo_insn insn;
-static struct halo_insn_mmio m;
-
 static int begin(int mode, const char *bytes)
 {
 	assert_true(decode(mode, bytes, &insn) > 0);
@@ -438,7 +439,7 @@ static void test_halves(void **state)
 	assert_int_equal(begin(M64, "66 89 08"), HALO_INSN_ACCESS);
 	assert_true(m.mem.write && !m.mem.rmw);
 	assert_int_equal(m.mem.size, 2);
-	assert_int_equal(m.mem.linear, DEVICE + 0xb0);
+	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE + 0xb0);
 	assert_int_equal(m.value, 0x7788);
 	assert_int_equal(finish(~0ull), HALO_INSN_DONE);
 	assert_int_equal(finish(0), -EINVAL);
@@ -516,7 +517,7 @@ static void test_string(void **state)
 	assert_int_equal(finish(0x1ff), HALO_INSN_ACCESS);
 	assert_true(m.mem.write);
 	assert_int_equal(m.value, 0xff);
-	assert_int_equal(m.mem.linear, DEVICE + 0x100);
+	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE + 0x100);
 	assert_int_equal(finish(0), HALO_INSN_DONE);
 	/* 16-bit address size: SI, DI and CX wrap and leave the rest alone */
 	cpu.flags = 2;
@@ -545,7 +546,7 @@ static void test_stack(void **state)
 	cpu.base[HALO_INSN_DS] = DEVICE;
 	cpu.gpr[HALO_INSN_RSP] = 0x12340004;
 	assert_int_equal(begin(M16, "66 ff 36 10 00"), HALO_INSN_ACCESS);
-	assert_int_equal(m.mem.linear, DEVICE + 0x10);
+	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE + 0x10);
 	assert_int_equal(finish(0x55667788), HALO_INSN_DONE);
 	assert_int_equal(cpu.gpr[HALO_INSN_RSP], 0x12340000);
 	assert_memory_equal(cpu.ram + 0x100, "\x88\x77\x66\x55", 4);
@@ -556,7 +557,7 @@ static void test_stack(void **state)
 	cpu.gpr[HALO_INSN_RBX] = DEVICE;
 	memcpy(cpu.ram + 0x3000, "\1\2\3\4\5\6\7\10", 8);
 	assert_int_equal(begin(M64, "8f 04 1c"), HALO_INSN_ACCESS);
-	assert_int_equal(m.mem.linear, DEVICE + 0x3008);
+	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE + 0x3008);
 	assert_int_equal(m.value, 0x0807060504030201);
 	assert_int_equal(cpu.gpr[HALO_INSN_RSP], 0x3000);
 	assert_int_equal(finish(0), HALO_INSN_DONE);
@@ -576,7 +577,7 @@ static void test_32bit_registers(void **state)
 	cpu.gpr[HALO_INSN_RAX] = DEVICE | 0x4200;
 	assert_int_equal(begin(M32, "88 20"), HALO_INSN_ACCESS);
 	assert_int_equal(m.value, 0x42);
-	assert_int_equal(m.mem.linear, DEVICE | 0x4200);
+	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE | 0x4200);
 	assert_int_equal(begin(M64, "8a 20"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(0x99), HALO_INSN_DONE);
 	assert_int_equal(cpu.gpr[HALO_INSN_RAX], DEVICE | 0x9900);

@@ -237,12 +237,6 @@ static void op_rflags_write(void *ctx, u64 flags)
 	((struct vcpu *)ctx)->flags = flags;
 }
 
-static u64 op_seg_base(void *ctx, unsigned int seg)
-{
-	assert_int_equal(seg, HALO_INSN_GS);
-	return gs_base;
-}
-
 static unsigned int op_stack_size(void *ctx)
 {
 	return 8;
@@ -250,12 +244,14 @@ static unsigned int op_stack_size(void *ctx)
 
 static u8 *at(const struct halo_insn_mem *mem)
 {
-	u64 offset = mem->linear - (u64)buf;
+	u64 linear = mem->offset + (mem->seg == HALO_INSN_GS ? gs_base : 0);
+	u64 offset = linear - (u64)buf;
 
 	assert_true(mem->size && mem->size <= 8);
+	assert_true(mem->seg != HALO_INSN_FS);
 	if (offset > BUF - mem->size) {
 		print_message("# access at %llx, outside of the buffer\n",
-			      (unsigned long long)mem->linear);
+			      (unsigned long long)linear);
 		return NULL;
 	}
 	return copy + offset;
@@ -298,7 +294,6 @@ static const struct halo_insn_ops ops = {
 	.gpr_write = op_gpr_write,
 	.rflags_read = op_rflags_read,
 	.rflags_write = op_rflags_write,
-	.seg_base = op_seg_base,
 	.stack_size = op_stack_size,
 	.mem_read = op_mem_read,
 	.mem_write = op_mem_write,
