@@ -56,36 +56,22 @@ struct walk {
 
 static void walk_mode(struct walk *w, const struct halo_walk_ctx *ctx, u64 gva)
 {
-	memset(w, 0, sizeof(*w));
-	w->ctx = ctx;
-	w->bytes = 8;
-	w->index_bits = 9;
-	if (ctx->efer & WALK_EFER_LMA) {
-		w->gva = gva;
-		w->levels = ctx->cr4 & CR4_LA57 ? 5 : 4;
-		return;
-	}
-	w->gva = (u32)gva;
-	if (ctx->cr4 & CR4_PAE) {
-		w->levels = 3;
-		w->pae = true;
-	} else {
-		w->levels = 2;
-		w->bytes = 4;
-		w->index_bits = 10;
-	}
+	bool lma = ctx->efer & WALK_EFER_LMA, wide = lma || ctx->cr4 & CR4_PAE;
+
+	*w = (struct walk){
+		.ctx = ctx,
+		.gva = lma ? gva : (u32)gva,
+		.levels = lma ? (ctx->cr4 & CR4_LA57 ? 5 : 4) : wide ? 3 : 2,
+		.index_bits = wide ? 9 : 10,
+		.bytes = wide ? 8 : 4,
+		.pae = wide && !lma,
+	};
 }
 
-/* Physical address of the topmost table; in long mode CR3's low bits may be a PCID. */
-static u64 walk_root(const struct walk *w)
+/* The bits that can be address in an entry, or in CR3 but for PAE paging's. */
+static u64 walk_address_mask(const struct walk *w)
 {
-	u64 cr3 = w->ctx->cr3;
-
-	if (w->pae)
-		return cr3 & GENMASK_ULL(31, 5);
-	if (w->bytes == 4)
-		return cr3 & GENMASK_ULL(31, 12);
-	return cr3 & GENMASK_ULL(w->ctx->maxphyaddr - 1, 12);
+	return GENMASK_ULL(w->bytes == 8 ? w->ctx->maxphyaddr - 1 : 31, 12);
 }
 
 /* log2 of what one entry of this level maps; level 1 is the page table's. */
@@ -108,18 +94,11 @@ static int walk_read(const struct walk *w, u64 gpa, u64 *entry)
 
 static bool walk_is_leaf(const struct walk *w, unsigned int level, u64 entry)
 {
-	if (level == 1)
-		return true;
-	if (!(entry & PTE_PS))
-		return false;
-	switch (level) {
-	case 2:
+	if (level == 1 || !(entry & PTE_PS))
+		return level == 1;
+	if (level == 2)
 		return w->bytes == 8 || w->ctx->cr4 & CR4_PSE;
-	case 3:
-		return !w->pae && w->ctx->gbpages;
-	default:
-		return false;
-	}
+	return level == 3 && !w->pae && w->ctx->gbpages;
 }
 
 /* A 4 MiB entry keeps address bits 32 to 39 in its bits 13 to 20 (PSE-36). */
@@ -160,14 +139,9 @@ static u64 walk_page(const struct walk *w, unsigned int level, u64 entry)
 	unsigned int shift = walk_shift(w, level);
 	u64 base;
 
-	if (w->bytes == 4 && level == 2) {
-		base = entry & GENMASK_ULL(31, 22);
+	base = entry & walk_address_mask(w) & ~GENMASK_ULL(shift - 1, 0);
+	if (w->bytes == 4 && level == 2)
 		base |= (entry >> 13 & ((1ull << walk_pse36_bits(w)) - 1)) << 32;
-	} else if (w->bytes == 4) {
-		base = entry & GENMASK_ULL(31, 12);
-	} else {
-		base = entry & GENMASK_ULL(w->ctx->maxphyaddr - 1, shift);
-	}
 	return base | (w->gva & GENMASK_ULL(shift - 1, 0));
 }
 
@@ -234,7 +208,8 @@ static int walk_fault(const struct walk *w, struct halo_walk_result *res, u32 co
 /* Go down to the leaf and sum up what the levels grant. */
 static int walk_down(struct walk *w, struct halo_walk_result *res)
 {
-	u64 table = walk_root(w);
+	/* in long mode CR3's low bits may be a PCID */
+	u64 table = w->ctx->cr3 & (w->pae ? GENMASK_ULL(31, 5) : walk_address_mask(w));
 	unsigned int level = w->levels;
 	u64 entry, addr, index;
 
@@ -263,7 +238,7 @@ static int walk_down(struct walk *w, struct halo_walk_result *res)
 		}
 		if (walk_is_leaf(w, level, entry))
 			break;
-		table = entry & GENMASK_ULL(w->bytes == 8 ? w->ctx->maxphyaddr - 1 : 31, 12);
+		table = entry & walk_address_mask(w);
 	}
 
 	res->gpa = walk_page(w, level, entry);
