@@ -49,6 +49,9 @@ struct halo_cpuid_rule {
 };
 
 static const struct halo_cpuid_rule halo_cpuid_rules[] = {
+	/* the signature; the size of CLFLUSH 8 to 15; one CPU 16, with APIC ID 0 */
+	{ 0x1, 0, EAX, ~0u, 0 },
+	{ 0x1, 0, EBX, 0xff00, B(16) },
 	/*
 	 * let through: SSE3 0, PCLMULQDQ 1, SSSE3 9, FMA 12, CMPXCHG16B 13, SSE4.1 19,
 	 *   SSE4.2 20, MOVBE 22, POPCNT 23, AES 25, AVX 28, F16C 29, RDRAND 30: they compute.
@@ -119,6 +122,7 @@ static const struct halo_cpuid_rule halo_cpuid_rules[] = {
 	{ 0x7, 1, EDX, B(4) | B(5) | B(14), 0 },
 	/* let through: XSAVEOPT 0, XSAVEC 1, XGETBV(1) 2. hide: XSAVES 3 (XSS), XFD 4. */
 	{ 0xd, 1, EAX, B(0) | B(1) | B(2), 0 },
+	{ 0x80000001, 0, EAX, ~0u, 0 },		/* the signature */
 	/*
 	 * let through: LAHF 0, CMP_LEGACY 1, ABM 5, SSE4A 6, MISALIGNSSE 7, PREFETCHW 8, XOP 11,
 	 *   FMA4 16, TBM 21, TOPOEXT 22.
@@ -277,9 +281,8 @@ static u64 halo_cpuid_states(const struct halo_cpuid_build *b)
 static void halo_cpuid_emit_xsave(struct halo_cpuid_build *b)
 {
 	u32 size = 576, first = b->count;
-	u32 regs[4], i;
+	u32 regs[4] = {}, i;
 
-	memset(regs, 0, sizeof(regs));
 	halo_cpuid_emit(b, 0xd, 0, HALO_CPUID_SUBLEAF, regs);
 	halo_cpuid_features(b, 0xd, 1, regs);
 	halo_cpuid_emit(b, 0xd, 1, HALO_CPUID_SUBLEAF, regs);
@@ -300,25 +303,12 @@ static void halo_cpuid_emit_xsave(struct halo_cpuid_build *b)
 	}
 }
 
-static void halo_cpuid_emit_leaf1(struct halo_cpuid_build *b)
-{
-	u32 regs[4], host[4];
-
-	halo_host_leaf(b, 1, 0, host);
-	halo_cpuid_features(b, 1, 0, regs);
-	regs[EAX] = host[EAX];
-	/* One CPU with APIC ID 0; CLFLUSH size 8 is in bits 8 to 15. */
-	regs[EBX] = (host[EBX] & 0xff00) | 1u << 16;
-	halo_cpuid_emit(b, 1, 0, 0, regs);
-}
-
 static void halo_cpuid_emit_leaf7(struct halo_cpuid_build *b)
 {
-	u32 regs[4], more[4], host[4];
+	u32 regs[4], more[4] = {}, host[4];
 
 	halo_host_leaf(b, 7, 0, host);
 	halo_cpuid_features(b, 7, 0, regs);
-	memset(more, 0, sizeof(more));
 	if (host[EAX])
 		halo_cpuid_features(b, 7, 1, more);
 	regs[EAX] = more[EAX] || more[EDX];
@@ -339,21 +329,20 @@ static void halo_cpuid_emit_topology(struct halo_cpuid_build *b)
 
 static void halo_cpuid_emit_basic(struct halo_cpuid_build *b)
 {
-	static const u32 zero[4];
 	u32 regs[4];
 
 	halo_host_leaf(b, 0, 0, regs);
 	regs[EAX] = b->xcr0 ? 0xd : 0xb;
 	halo_cpuid_emit(b, 0, 0, 0, regs);
-	halo_cpuid_emit_leaf1(b);
+	halo_cpuid_emit_features(b, 1);
 	if (!b->amd) {
 		halo_cpuid_emit_host(b, 2);
 		halo_cpuid_emit_caches(b, 4);
 	}
-	halo_cpuid_emit(b, 5, 0, 0, zero);	/* no MONITOR/MWAIT */
+	halo_cpuid_emit_features(b, 5);		/* none: no MONITOR/MWAIT */
 	halo_cpuid_emit_features(b, 6);
 	halo_cpuid_emit_leaf7(b);
-	halo_cpuid_emit(b, 0xa, 0, 0, zero);	/* no PMU */
+	halo_cpuid_emit_features(b, 0xa);	/* none: no PMU */
 	halo_cpuid_emit_topology(b);
 	if (b->xcr0)
 		halo_cpuid_emit_xsave(b);
@@ -367,12 +356,12 @@ static void halo_cpuid_emit_basic(struct halo_cpuid_build *b)
  */
 static void halo_cpuid_emit_hypervisor(struct halo_cpuid_build *b)
 {
-	u32 regs[4] = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d };	/* KVMKVMKVM */
+	/* KVMKVMKVM */
+	static const u32 name[4] = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d };
+	const u32 features[4] = { B(1) | B(3) | (b->host->tsc_stable ? B(24) : 0) };
 
-	halo_cpuid_emit(b, 0x40000000, 0, 0, regs);
-	memset(regs, 0, sizeof(regs));
-	regs[EAX] = B(1) | B(3) | (b->host->tsc_stable ? B(24) : 0);
-	halo_cpuid_emit(b, 0x40000001, 0, 0, regs);
+	halo_cpuid_emit(b, 0x40000000, 0, 0, name);
+	halo_cpuid_emit(b, 0x40000001, 0, 0, features);
 }
 
 static void halo_cpuid_emit_widths(struct halo_cpuid_build *b)
@@ -392,7 +381,9 @@ static void halo_cpuid_emit_widths(struct halo_cpuid_build *b)
 
 static void halo_cpuid_emit_extended(struct halo_cpuid_build *b)
 {
-	u32 regs[4], host[4], leaf, last = 0x80000008;
+	/* let through: invariant TSC 8, if it is so. hide: thermal, clocks, RAS. */
+	const u32 power[4] = { [EDX] = b->host->tsc_stable ? B(8) : 0 };
+	u32 regs[4], leaf, last = 0x80000008;
 
 	if (b->amd && b->host_max[1] > last)
 		last = min(b->host_max[1], 0x80000021u);
@@ -400,19 +391,10 @@ static void halo_cpuid_emit_extended(struct halo_cpuid_build *b)
 	halo_host_leaf(b, 0x80000000, 0, regs);
 	regs[EAX] = last;
 	halo_cpuid_emit(b, 0x80000000, 0, 0, regs);
-
-	halo_host_leaf(b, 0x80000001, 0, host);
-	halo_cpuid_features(b, 0x80000001, 0, regs);
-	regs[EAX] = host[EAX];
-	halo_cpuid_emit(b, 0x80000001, 0, 0, regs);
-
+	halo_cpuid_emit_features(b, 0x80000001);
 	for (leaf = 0x80000002; leaf <= 0x80000006; leaf++)
 		halo_cpuid_emit_host(b, leaf);	/* name and caches */
-
-	/* let through: invariant TSC 8, if it is so. hide: thermal, clocks, RAS. */
-	memset(regs, 0, sizeof(regs));
-	regs[EDX] = b->host->tsc_stable ? B(8) : 0;
-	halo_cpuid_emit(b, 0x80000007, 0, 0, regs);
+	halo_cpuid_emit(b, 0x80000007, 0, 0, power);
 	halo_cpuid_emit_widths(b);
 	if (!b->amd)
 		return;
@@ -423,10 +405,8 @@ static void halo_cpuid_emit_extended(struct halo_cpuid_build *b)
 	if (last >= 0x8000001a)
 		halo_cpuid_emit_features(b, 0x8000001a);
 	if (last >= 0x8000001e) {
-		static const u32 alone[4];
-
 		halo_cpuid_emit_caches(b, 0x8000001d);
-		halo_cpuid_emit(b, 0x8000001e, 0, 0, alone);
+		halo_cpuid_emit_features(b, 0x8000001e);	/* none: one CPU alone */
 	}
 	if (last >= 0x80000021)
 		halo_cpuid_emit_features(b, 0x80000021);
