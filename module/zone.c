@@ -150,7 +150,6 @@ struct halo_zone_table *halo_zone_table_add(const struct halo_zone_table *old,
 {
 	u32 count = halo_zone_table_count(old);
 	struct halo_zone_table *table;
-	bool placed = false;
 	u32 i;
 
 	for (i = 0; i < count; i++)
@@ -163,15 +162,11 @@ struct halo_zone_table *halo_zone_table_add(const struct halo_zone_table *old,
 	if (!table)
 		return ERR_PTR(-ENOMEM);
 
-	for (i = 0; i < count; i++) {
-		if (!placed && halo_zone_before(desc, &old->zones[i])) {
-			halo_zone_table_append(table, desc);
-			placed = true;
-		}
+	for (i = 0; i < count && halo_zone_before(&old->zones[i], desc); i++)
 		halo_zone_table_append(table, &old->zones[i]);
-	}
-	if (!placed)
-		halo_zone_table_append(table, desc);
+	halo_zone_table_append(table, desc);
+	for (; i < count; i++)
+		halo_zone_table_append(table, &old->zones[i]);
 	return table;
 }
 
