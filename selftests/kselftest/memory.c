@@ -3,7 +3,10 @@
  * What the host does to guest memory behind the guest's back: large pages,
  * reclaim, copy on write, and all of it at once while counters must stay exact.
  */
+#include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "hvm.h"
 
@@ -222,6 +225,128 @@ TEST(written_after_madv_free)
 		CHECK_EQ(*word(p, i), tag + i);
 	guest(vm->cpu[0], read_all, 0);
 	CHECK_EQ(sum, 64 * tag + 63 * 32);
+}
+
+/* ---- while a fault sleeps ---- */
+
+static void *reader(void *arg)
+{
+	struct vcpu *v = arg;
+
+	step(v);
+	return NULL;
+}
+
+/* Faults on @p wait until they are answered through the descriptor. */
+static int faults_wait(void *p, u64 bytes)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (u64)p, bytes }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		ktap_skip("userfaultfd: %s", strerror(errno));
+	CHECK(!ioctl(fd, UFFDIO_API, &api));
+	CHECK(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	return fd;
+}
+
+static void fault_comes(int fd, void *p)
+{
+	struct uffd_msg msg;
+
+	CHECK_EQ(read(fd, &msg, sizeof(msg)), sizeof(msg));
+	CHECK_EQ(msg.event, UFFD_EVENT_PAGEFAULT);
+	CHECK_EQ(msg.arg.pagefault.address & ~(PAGE - 1), (u64)p);
+}
+
+static void fault_goes(int fd, void *p, void *content)
+{
+	struct uffdio_copy copy = { .dst = (u64)p, .src = (u64)content, .len = PAGE };
+
+	CHECK(!ioctl(fd, UFFDIO_COPY, &copy));
+}
+
+/* The guest waits for a page of a slot that is deleted meanwhile. */
+TEST(slot_goes_while_a_fault_sleeps)
+{
+	static u64 content[PAGE / 8] __attribute__((aligned(PAGE)));
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, PAGE, MADV_NOHUGEPAGE);
+	int fd = faults_wait(p, PAGE);
+	pthread_t t;
+
+	content[0] = 0x6666;
+	pages = 1;
+	guest_begin(v, read_all, 0);
+	CHECK(!pthread_create(&t, NULL, reader, v));
+	fault_comes(fd, p);
+	CHECK(!slot_set(vm, 2, 0, 0, 0, NULL));	/* does not wait for the fault */
+	fault_goes(fd, p, content);
+	CHECK(!pthread_join(t, NULL));
+	CHECK_EQ(v->x.type, HALO_EXIT_MMIO);
+	CHECK_EQ(v->x.addr, AT);
+	answer(v, 0x7777);
+	guest_end(v);
+	CHECK_EQ(sum, 0x7777);
+}
+
+/* ... of a slot that another mapping takes the place of. */
+TEST(slot_changes_while_a_fault_sleeps)
+{
+	static u64 content[PAGE / 8] __attribute__((aligned(PAGE)));
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, PAGE, MADV_NOHUGEPAGE);
+	int fd = faults_wait(p, PAGE);
+	pthread_t t;
+
+	content[0] = 0x6666;
+	pages = 1;
+	guest_begin(v, read_all, 0);
+	CHECK(!pthread_create(&t, NULL, reader, v));
+	fault_comes(fd, p);
+	CHECK(!slot_set(vm, 2, 0, 0, 0, NULL));
+	memset(slot_area(vm, PAGE, MADV_NOHUGEPAGE), 0x11, PAGE);
+	fault_goes(fd, p, content);
+	CHECK(!pthread_join(t, NULL));
+	CHECK_EQ(v->x.type, HALO_EXIT_PIO);
+	CHECK_EQ(sum, 0x1111111111111111);
+}
+
+/* A fault that nobody answers ends with its process. */
+TEST(killed_while_a_fault_sleeps)
+{
+	int status, up[2];
+	pid_t pid;
+	char c;
+
+	CHECK(!pipe(up));
+	pid = fork();
+	if (!pid) {
+		struct vm *vm = vm_new();
+		u8 *p = slot_area(vm, PAGE, MADV_NOHUGEPAGE);
+		int fd = faults_wait(p, PAGE);
+		pthread_t t;
+
+		pages = 1;
+		guest_begin(vm->cpu[0], read_all, 0);
+		CHECK(!pthread_create(&t, NULL, reader, vm->cpu[0]));
+		fault_comes(fd, p);
+		CHECK_EQ(write(up[1], "x", 1), 1);
+		pause();
+		_exit(1);
+	}
+	close(up[1]);
+	if (read(up[0], &c, 1) == 1)
+		CHECK(!kill(pid, SIGKILL));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == KTAP_SKIP)
+		ktap_skip("userfaultfd");
+	CHECK(WIFSIGNALED(status));
 }
 
 /* ---- all at once ---- */
