@@ -142,13 +142,10 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		break;
 	case SVM_EXIT_DR_READ ... SVM_EXIT_DR_READ + 15:
 	case SVM_EXIT_DR_WRITE ... SVM_EXIT_DR_WRITE + 15:
-		if (v->dr7 & SVM_DR7_GD) {
-			x->reason = HW_DR;
-			x->cr.gpr = CR_GPR_UNKNOWN;
-			break;
-		}
-		svm_dr_intercept(svm, false);
-		x->reason = HW_NONE;
+		x->reason = HW_DR;
+		x->cr.nr = code & 0xf;
+		x->cr.op = code >= SVM_EXIT_DR_WRITE ? CR_OP_WRITE : CR_OP_READ;
+		x->cr.gpr = svm_caps.decode_assists ? v->exit_info1 & 0xf : CR_GPR_UNKNOWN;
 		break;
 	case SVM_EXIT_EXCEPTION ... SVM_EXIT_EXCEPTION + 31:
 		svm_decode_exception(cpu, v, code - SVM_EXIT_EXCEPTION);

@@ -145,7 +145,7 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 
 static void svm_dr_load(struct svm_cpu *svm)
 {
-	if (unlikely(svm->dr_active || svm->dr_through)) {
+	if (unlikely(svm->dr_active)) {
 		set_debugreg(0, 7);
 		set_debugreg(svm->dr[0], 0);
 		set_debugreg(svm->dr[1], 1);
@@ -156,22 +156,9 @@ static void svm_dr_load(struct svm_cpu *svm)
 	}
 }
 
-/*
- * VMRUN has switched DR6 and DR7 only. An exit disarms DR7 (15.6), but QEMU's
- * (seen in 7.2) leaves the guest's breakpoints armed for the host to run into.
- */
-static void svm_dr_put(struct svm_cpu *svm)
+/* VMRUN has switched DR6 and DR7 only; an exit leaves the host's DR7 disarmed. */
+static void svm_dr_put(void)
 {
-	if (unlikely(svm->dr_active || svm->dr_through))
-		set_debugreg(0, 7);
-	if (unlikely(svm->dr_through)) {
-		get_debugreg(svm->dr[0], 0);
-		get_debugreg(svm->dr[1], 1);
-		get_debugreg(svm->dr[2], 2);
-		get_debugreg(svm->dr[3], 3);
-		svm->dr_active = svm->vmcb->dr7 & 0xff;
-		svm_dr_intercept(svm, true);
-	}
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 }
@@ -297,7 +284,7 @@ void svm_run(struct halo_cpu *cpu)
 	halo_host_xcr0_load(v->cr4, cpu->xcr0);
 	svm_dr_load(svm);
 	svm_enter(cpu, svm, h->host_pa);
-	svm_dr_put(svm);
+	svm_dr_put();
 	cpu->xcr0 = halo_host_xcr0_put(v->cr4) ?: cpu->xcr0;
 	svm_stgi();
 

@@ -90,25 +90,6 @@ void svm_cpu_fini(struct halo_cpu *cpu)
 	cpu->be = NULL;
 }
 
-/**
- * svm_dr_intercept() - take the guest's moves to and from debug registers, or not
- * @svm: the vCPU
- * @on: take them
- *
- * Who uses one debug register uses them all: the first move lets the guest do
- * the others in the CPU, which knows the rules, until the next exit.
- */
-void svm_dr_intercept(struct svm_cpu *svm, bool on)
-{
-	unsigned int i;
-
-	for (i = 0; i < 16; i++) {
-		svm_intercept(svm->vmcb, SVM_ICPT_DR_READ + i, on);
-		svm_intercept(svm->vmcb, SVM_ICPT_DR_WRITE + i, on);
-	}
-	svm->dr_through = !on;
-}
-
 static void svm_vmcb_init(struct halo_cpu *cpu)
 {
 	struct svm_cpu *svm = to_svm(cpu);
@@ -118,7 +99,10 @@ static void svm_vmcb_init(struct halo_cpu *cpu)
 	memset(v, 0, sizeof(*v));
 	for (i = 0; i < ARRAY_SIZE(svm_take); i++)
 		svm_intercept(v, svm_take[i], true);
-	svm_dr_intercept(svm, true);
+	for (i = 0; i < 16; i++) {
+		svm_intercept(v, SVM_ICPT_DR_READ + i, true);
+		svm_intercept(v, SVM_ICPT_DR_WRITE + i, true);
+	}
 	v->iopm_pa = svm_iopm_pa;
 	v->msrpm_pa = svm_msrpm_pa;
 	v->np_control = SVM_NP_ENABLE;

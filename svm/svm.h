@@ -21,8 +21,6 @@
  * @nmi_step_flags: guest RFLAGS.TF and RF while TF is ours
  * @dr: guest DR0 to DR3, which the VMCB does not hold
  * @dr_active: guest DR7 enables a breakpoint: load DR0 to DR3 around the guest
- * @dr_through: the guest moves to and from debug registers in the CPU until the
- *	next exit
  * @shadow_lost: the last entry did not take the interrupt shadow along
  * @cr0: CR0 as the guest sees it
  */
@@ -37,7 +35,6 @@ struct svm_cpu {
 	u64 nmi_step_flags;
 	u64 dr[4];
 	bool dr_active;
-	bool dr_through;
 	bool shadow_lost;
 	u64 cr0;
 };
@@ -92,7 +89,6 @@ void svm_cpu_reset(struct halo_cpu *cpu, bool init);
 void svm_state_get(struct halo_cpu *cpu, u32 groups);
 void svm_state_set(struct halo_cpu *cpu, u32 groups);
 void svm_refresh(struct halo_cpu *cpu);
-void svm_dr_intercept(struct svm_cpu *svm, bool on);
 
 /* run.c */
 void svm_load(struct halo_cpu *cpu, int pcpu);

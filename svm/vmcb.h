@@ -156,8 +156,6 @@ enum svm_intercept {
 #define SVM_CLEAN_CR2		BIT(9)
 #define SVM_CLEAN_ALL		0x3ffu
 
-#define SVM_DR7_GD		BIT(13)
-
 /* EXITINFO1 of IOIO (15.10.2). */
 #define SVM_IO_IN		BIT(0)
 #define SVM_IO_STRING		BIT(2)

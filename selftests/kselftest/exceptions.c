@@ -300,8 +300,6 @@ TEST(endless_ud)
 
 /*
  * A breakpoint on the first instruction of the handler of #DB: CVE-2015-8104.
- * Breakpoints are put where no host program has anything: QEMU forgets to take
- * a guest's out when the guest is left.
  */
 GUEST void db_loop(void)
 {
@@ -317,8 +315,11 @@ GUEST void db_loop(void)
 
 TEST(endless_db)
 {
-	struct vcpu *v = vm_new()->cpu[0];
+	struct vcpu *v;
 
+	if (cpu_is_tcg())
+		ktap_skip("QEMU's VMRUN does not arm the breakpoints of DR7");
+	v = vm_new()->cpu[0];
 	guest_begin(v, db_loop, 0);
 	loops(v);
 }
@@ -340,14 +341,12 @@ GUEST void db_data_loop(void)
 TEST(endless_db_by_data)
 {
 	struct vcpu *v;
-	u32 r[4];
 
 	/*
 	 * Its watchpoint code takes the lock that interrupt delivery holds: the
 	 * assertion of qemu_mutex_lock_iothread_impl() ends the emulator itself.
 	 */
-	cpuid(0x40000000, 0, r);
-	if (r[1] == 0x54474354)
+	if (cpu_is_tcg())
 		ktap_skip("QEMU TCG aborts when an event is pushed to a watched address");
 	v = vm_new()->cpu[0];
 	guest_begin(v, db_data_loop, 0);
@@ -428,6 +427,8 @@ TEST_SECONDS(sigkill_ends_any_loop, 60)
 	u32 i;
 
 	for (i = 0; i < ARRAY_SIZE(fn); i++) {
+		if (fn[i] == db_loop && cpu_is_tcg())
+			continue;	/* see endless_db: there it does not loop */
 		pid = fork();
 		if (!pid) {
 			struct vcpu *v = vm_new()->cpu[0];

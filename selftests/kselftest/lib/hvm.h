@@ -210,6 +210,15 @@ static inline void cpuid(u32 leaf, u32 sub, u32 r[4])
 		     : "0"(leaf), "2"(sub));
 }
 
+/* Is the CPU under the module QEMU's emulated one? It says so in its own leaf. */
+static inline bool cpu_is_tcg(void)
+{
+	u32 r[4];
+
+	cpuid(0x40000000, 0, r);
+	return r[1] == 0x54474354;
+}
+
 static inline u64 rdmsr(u32 msr)
 {
 	u32 lo, hi;
