@@ -66,48 +66,48 @@ static void svm_decode_exception(struct halo_cpu *cpu, const struct svm_vmcb *v,
 static u8 svm_reason_plain(u32 code)
 {
 	switch (code) {
-	case SVM_EXIT_INTR:
-	case SVM_EXIT_SMI:
+	case SVM_INTR:
+	case SVM_SMI:
 		return HW_INTR;
-	case SVM_EXIT_NMI:
+	case SVM_NMI:
 		return HW_NMI;
-	case SVM_EXIT_INIT:
+	case SVM_INIT:
 		return HW_INIT;
-	case SVM_EXIT_VINTR:
+	case SVM_VINTR:
 		return HW_INTR_WINDOW;
-	case SVM_EXIT_CPUID:
+	case SVM_CPUID:
 		return HW_CPUID;
-	case SVM_EXIT_HLT:
+	case SVM_HLT:
 		return HW_HLT;
-	case SVM_EXIT_PAUSE:
+	case SVM_PAUSE:
 		return HW_PAUSE;
-	case SVM_EXIT_VMMCALL:
+	case SVM_VMMCALL:
 		return HW_HYPERCALL;
-	case SVM_EXIT_XSETBV:
+	case SVM_XSETBV:
 		return HW_XSETBV;
-	case SVM_EXIT_INVD:
-	case SVM_EXIT_WBINVD:
+	case SVM_INVD:
+	case SVM_WBINVD:
 		return HW_WBINVD;
-	case SVM_EXIT_RDPMC:
+	case SVM_RDPMC:
 		return HW_RDPMC;
-	case SVM_EXIT_SHUTDOWN:
+	case SVM_SHUTDOWN:
 		return HW_SHUTDOWN;
-	case SVM_EXIT_RSM:
-	case SVM_EXIT_INVLPGA:
-	case SVM_EXIT_VMRUN:
-	case SVM_EXIT_VMLOAD:
-	case SVM_EXIT_VMSAVE:
-	case SVM_EXIT_STGI:
-	case SVM_EXIT_CLGI:
-	case SVM_EXIT_SKINIT:
-	case SVM_EXIT_MONITOR:
-	case SVM_EXIT_MWAIT:
-	case SVM_EXIT_MWAIT_ARMED:
-	case SVM_EXIT_RDPRU:
-	case SVM_EXIT_INVLPGB:
-	case SVM_EXIT_INVLPGB_ILLEGAL:
-	case SVM_EXIT_MCOMMIT:
-	case SVM_EXIT_TLBSYNC:
+	case SVM_RSM:
+	case SVM_INVLPGA:
+	case SVM_VMRUN:
+	case SVM_VMLOAD:
+	case SVM_VMSAVE:
+	case SVM_STGI:
+	case SVM_CLGI:
+	case SVM_SKINIT:
+	case SVM_MONITOR:
+	case SVM_MWAIT:
+	case SVM_MWAIT_ARMED:
+	case SVM_RDPRU:
+	case SVM_INVLPGB:
+	case SVM_INVLPGB_ILLEGAL:
+	case SVM_MCOMMIT:
+	case SVM_TLBSYNC:
 		return HW_UNDEFINED;
 	default:
 		return HW_UNKNOWN;
@@ -131,40 +131,40 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		x->insn_len = v->next_rip - cpu->rip;
 
 	switch (code) {
-	case SVM_EXIT_CR_READ ... SVM_EXIT_CR_READ + 15:
-		svm_decode_cr(x, v, code - SVM_EXIT_CR_READ, false);
+	case SVM_CR_READ ... SVM_CR_READ + 15:
+		svm_decode_cr(x, v, code - SVM_CR_READ, false);
 		break;
-	case SVM_EXIT_CR_WRITE ... SVM_EXIT_CR_WRITE + 15:
-		svm_decode_cr(x, v, code - SVM_EXIT_CR_WRITE, true);
+	case SVM_CR_WRITE ... SVM_CR_WRITE + 15:
+		svm_decode_cr(x, v, code - SVM_CR_WRITE, true);
 		break;
-	case SVM_EXIT_CR0_SEL_WRITE:
+	case SVM_CR0_SEL_WRITE:
 		svm_decode_cr(x, v, 0, true);
 		break;
-	case SVM_EXIT_DR_READ ... SVM_EXIT_DR_READ + 15:
-	case SVM_EXIT_DR_WRITE ... SVM_EXIT_DR_WRITE + 15:
+	case SVM_DR_READ ... SVM_DR_READ + 15:
+	case SVM_DR_WRITE ... SVM_DR_WRITE + 15:
 		x->reason = HW_DR;
 		x->cr.nr = code & 0xf;
-		x->cr.op = code >= SVM_EXIT_DR_WRITE ? CR_OP_WRITE : CR_OP_READ;
+		x->cr.op = code >= SVM_DR_WRITE ? CR_OP_WRITE : CR_OP_READ;
 		x->cr.gpr = svm_caps.decode_assists ? v->exit_info1 & 0xf : CR_GPR_UNKNOWN;
 		break;
-	case SVM_EXIT_EXCEPTION ... SVM_EXIT_EXCEPTION + 31:
-		svm_decode_exception(cpu, v, code - SVM_EXIT_EXCEPTION);
+	case SVM_EXCEPTION ... SVM_EXCEPTION + 31:
+		svm_decode_exception(cpu, v, code - SVM_EXCEPTION);
 		break;
-	case SVM_EXIT_IOIO:
+	case SVM_IOIO:
 		svm_decode_io(x, v, cpu->rip);
 		break;
-	case SVM_EXIT_MSR:
+	case SVM_MSR:
 		x->reason = v->exit_info1 & 1 ? HW_WRMSR : HW_RDMSR;
 		break;
-	case SVM_EXIT_NPF:
+	case SVM_NPF:
 		svm_decode_npf(x, v);
 		break;
-	case SVM_EXIT_IRET:
+	case SVM_IRET:
 		svm->iret_seen = true;
 		svm->iret_rip = cpu->rip;
 		x->reason = HW_NONE;
 		break;
-	case SVM_EXIT_INVALID:
+	case SVM_INVALID:
 		x->reason = HW_ENTRY_FAILED;
 		x->raw.code = v->exit_code;
 		x->raw.info1 = v->exit_info1;

@@ -133,8 +133,8 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 		v->int_ctl = int_ctl;
 		v->clean &= ~SVM_CLEAN_TPR;
 	}
-	svm_intercept(v, SVM_ICPT_VINTR, intr_window);
-	svm_intercept(v, SVM_ICPT_IRET, cpu->nmi_masked && !svm->iret_seen);
+	svm_intercept(v, SVM_VINTR, intr_window);
+	svm_intercept(v, SVM_IRET, cpu->nmi_masked && !svm->iret_seen);
 
 	if (unlikely(cpu->want_nmi_window && (svm->iret_seen || cpu->shadow))) {
 		svm->nmi_step = true;
@@ -259,7 +259,7 @@ void svm_run(struct halo_cpu *cpu)
 
 	if (unlikely(!h->on)) {
 		cpu->exit.reason = HW_ENTRY_FAILED;
-		cpu->exit.raw.code = SVM_EXIT_INVALID;
+		cpu->exit.raw.code = SVM_INVALID;
 		cpu->exit.raw.info1 = 0;
 		cpu->exit.raw.info2 = 0;
 		return;
@@ -277,7 +277,7 @@ void svm_run(struct halo_cpu *cpu)
 	svm_event_prepare(cpu, v);
 	injected = v->event_inj;
 	svm_windows_prepare(cpu, svm);
-	v->exit_code = SVM_EXIT_INVALID;
+	v->exit_code = SVM_INVALID;
 	v->exit_int_info = 0;
 
 	svm_clgi();
@@ -289,7 +289,7 @@ void svm_run(struct halo_cpu *cpu)
 	svm_stgi();
 
 	/* A failed entry has not taken what we changed: keep nothing as clean. */
-	v->clean = (u32)v->exit_code == SVM_EXIT_INVALID ? 0 : SVM_CLEAN_ALL;
+	v->clean = (u32)v->exit_code == SVM_INVALID ? 0 : SVM_CLEAN_ALL;
 	cpu->gpr[GPR_RAX] = v->rax;
 	cpu->gpr[GPR_RSP] = v->rsp;
 	cpu->rip = v->rip;

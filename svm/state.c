@@ -22,34 +22,34 @@ static atomic64_t svm_ids = ATOMIC64_INIT(0);
  * Take: everything below, for the reason beside it.
  */
 static const u16 svm_take[] = {
-	SVM_ICPT_CR0_SEL_WRITE,			/* CD and NW must not reach the host's caches */
-	SVM_ICPT_CR_WRITE + 4,			/* OSXSAVE changes whose XCR0 is loaded */
-	SVM_ICPT_CR_WRITE + 8,			/* TPR decides which interrupt is next */
-	SVM_ICPT_EXCEPTION + 1,			/* #DB can loop for ever in the CPU */
-	SVM_ICPT_EXCEPTION + 6,			/* #UD: VMCALL on AMD; NMI single step */
-	SVM_ICPT_EXCEPTION + 17,		/* #AC can loop for ever in the CPU */
-	SVM_ICPT_EXCEPTION + 18,		/* #MC is the host's */
-	SVM_ICPT_INTR, SVM_ICPT_NMI,		/* the host's */
-	SVM_ICPT_SMI, SVM_ICPT_INIT,		/* the host's */
-	SVM_ICPT_CPUID,				/* the table decides */
-	SVM_ICPT_INVD, SVM_ICPT_WBINVD,		/* would lose or flush the host's cache */
-	SVM_ICPT_HLT,				/* would stop the host's CPU */
-	SVM_ICPT_IOIO, SVM_ICPT_MSR,		/* devices and the bitmap */
-	SVM_ICPT_RDPMC,				/* the host's counters */
-	SVM_ICPT_SHUTDOWN,			/* would reset the machine */
-	SVM_ICPT_FERR_FREEZE,			/* would wait for the host's IGNNE */
-	SVM_ICPT_RSM,				/* there is no SMM: #UD */
-	SVM_ICPT_INVLPGA, SVM_ICPT_VMRUN,	/* no nesting: #UD */
-	SVM_ICPT_VMLOAD, SVM_ICPT_VMSAVE,	/* reach host-physical memory */
-	SVM_ICPT_STGI, SVM_ICPT_CLGI,		/* would hold off host NMIs */
-	SVM_ICPT_SKINIT,			/* would reset the machine */
-	SVM_ICPT_VMMCALL,			/* hypercalls */
-	SVM_ICPT_MONITOR, SVM_ICPT_MWAIT,	/* would stop the host's CPU; hidden */
-	SVM_ICPT_MWAIT_ARMED,
-	SVM_ICPT_XSETBV,			/* must be checked: #GP in the host else */
-	SVM_ICPT_RDPRU,				/* hidden: #UD */
-	SVM_ICPT_INVLPGB, SVM_ICPT_INVLPGB_ILLEGAL,
-	SVM_ICPT_MCOMMIT, SVM_ICPT_TLBSYNC,	/* broadcast to the host: #UD */
+	SVM_CR0_SEL_WRITE,			/* CD and NW must not reach the host's caches */
+	SVM_CR_WRITE + 4,			/* OSXSAVE changes whose XCR0 is loaded */
+	SVM_CR_WRITE + 8,			/* TPR decides which interrupt is next */
+	SVM_EXCEPTION + 1,			/* #DB can loop for ever in the CPU */
+	SVM_EXCEPTION + 6,			/* #UD: VMCALL on AMD; NMI single step */
+	SVM_EXCEPTION + 17,		/* #AC can loop for ever in the CPU */
+	SVM_EXCEPTION + 18,		/* #MC is the host's */
+	SVM_INTR, SVM_NMI,		/* the host's */
+	SVM_SMI, SVM_INIT,		/* the host's */
+	SVM_CPUID,				/* the table decides */
+	SVM_INVD, SVM_WBINVD,		/* would lose or flush the host's cache */
+	SVM_HLT,				/* would stop the host's CPU */
+	SVM_IOIO, SVM_MSR,		/* devices and the bitmap */
+	SVM_RDPMC,				/* the host's counters */
+	SVM_SHUTDOWN,			/* would reset the machine */
+	SVM_FERR_FREEZE,			/* would wait for the host's IGNNE */
+	SVM_RSM,				/* there is no SMM: #UD */
+	SVM_INVLPGA, SVM_VMRUN,	/* no nesting: #UD */
+	SVM_VMLOAD, SVM_VMSAVE,	/* reach host-physical memory */
+	SVM_STGI, SVM_CLGI,		/* would hold off host NMIs */
+	SVM_SKINIT,			/* would reset the machine */
+	SVM_VMMCALL,			/* hypercalls */
+	SVM_MONITOR, SVM_MWAIT,	/* would stop the host's CPU; hidden */
+	SVM_MWAIT_ARMED,
+	SVM_XSETBV,			/* must be checked: #GP in the host else */
+	SVM_RDPRU,				/* hidden: #UD */
+	SVM_INVLPGB, SVM_INVLPGB_ILLEGAL,
+	SVM_MCOMMIT, SVM_TLBSYNC,	/* broadcast to the host: #UD */
 };
 
 /**
@@ -100,8 +100,8 @@ static void svm_vmcb_init(struct halo_cpu *cpu)
 	for (i = 0; i < ARRAY_SIZE(svm_take); i++)
 		svm_intercept(v, svm_take[i], true);
 	for (i = 0; i < 16; i++) {
-		svm_intercept(v, SVM_ICPT_DR_READ + i, true);
-		svm_intercept(v, SVM_ICPT_DR_WRITE + i, true);
+		svm_intercept(v, SVM_DR_READ + i, true);
+		svm_intercept(v, SVM_DR_WRITE + i, true);
 	}
 	v->iopm_pa = svm_iopm_pa;
 	v->msrpm_pa = svm_msrpm_pa;
@@ -216,8 +216,8 @@ static void svm_cr0_update(struct svm_cpu *svm, u64 cr0)
 		v->cr0 = real;
 		v->clean &= ~SVM_CLEAN_CR;
 	}
-	svm_intercept(v, SVM_ICPT_CR_READ + 0, cr0 != real);
-	svm_intercept(v, SVM_ICPT_CR_WRITE + 0, cr0 != real);
+	svm_intercept(v, SVM_CR_READ + 0, cr0 != real);
+	svm_intercept(v, SVM_CR_WRITE + 0, cr0 != real);
 }
 
 static void svm_get_crs(struct halo_arch *a, struct svm_cpu *svm)

@@ -8,115 +8,33 @@
 
 #include "pure.h"
 
-/* Intercept bits: word number * 32 + bit, from VMCB offset 0. */
+/*
+ * What can be intercepted: word number * 32 + bit, from VMCB offset 0.  The same
+ * number is the exit code (appendix C).
+ */
 enum svm_intercept {
-	SVM_ICPT_CR_READ = 0,		/* + CR number, 0 to 15 */
-	SVM_ICPT_CR_WRITE = 16,		/* + CR number */
-	SVM_ICPT_DR_READ = 32,		/* + DR number */
-	SVM_ICPT_DR_WRITE = 48,		/* + DR number */
-	SVM_ICPT_EXCEPTION = 64,	/* + vector, 0 to 31 */
-
-	SVM_ICPT_INTR = 96,
-	SVM_ICPT_NMI,
-	SVM_ICPT_SMI,
-	SVM_ICPT_INIT,
-	SVM_ICPT_VINTR,
-	SVM_ICPT_CR0_SEL_WRITE,
-	SVM_ICPT_SIDT,
-	SVM_ICPT_SGDT,
-	SVM_ICPT_SLDT,
-	SVM_ICPT_STR,
-	SVM_ICPT_LIDT,
-	SVM_ICPT_LGDT,
-	SVM_ICPT_LLDT,
-	SVM_ICPT_LTR,
-	SVM_ICPT_RDTSC,
-	SVM_ICPT_RDPMC,
-	SVM_ICPT_PUSHF,
-	SVM_ICPT_POPF,
-	SVM_ICPT_CPUID,
-	SVM_ICPT_RSM,
-	SVM_ICPT_IRET,
-	SVM_ICPT_INTN,
-	SVM_ICPT_INVD,
-	SVM_ICPT_PAUSE,
-	SVM_ICPT_HLT,
-	SVM_ICPT_INVLPG,
-	SVM_ICPT_INVLPGA,
-	SVM_ICPT_IOIO,
-	SVM_ICPT_MSR,
-	SVM_ICPT_TASK_SWITCH,
-	SVM_ICPT_FERR_FREEZE,
-	SVM_ICPT_SHUTDOWN,
-
-	SVM_ICPT_VMRUN = 128,
-	SVM_ICPT_VMMCALL,
-	SVM_ICPT_VMLOAD,
-	SVM_ICPT_VMSAVE,
-	SVM_ICPT_STGI,
-	SVM_ICPT_CLGI,
-	SVM_ICPT_SKINIT,
-	SVM_ICPT_RDTSCP,
-	SVM_ICPT_ICEBP,
-	SVM_ICPT_WBINVD,
-	SVM_ICPT_MONITOR,
-	SVM_ICPT_MWAIT,
-	SVM_ICPT_MWAIT_ARMED,
-	SVM_ICPT_XSETBV,
-	SVM_ICPT_RDPRU,
-
-	SVM_ICPT_INVLPGB = 160,
-	SVM_ICPT_INVLPGB_ILLEGAL,
-	SVM_ICPT_INVPCID,
-	SVM_ICPT_MCOMMIT,
-	SVM_ICPT_TLBSYNC,
-	SVM_ICPT_COUNT = 192,
+	SVM_CR_READ = 0x00,		/* + CR number, 0 to 15 */
+	SVM_CR_WRITE = 0x10,		/* + CR number */
+	SVM_DR_READ = 0x20,		/* + DR number */
+	SVM_DR_WRITE = 0x30,		/* + DR number */
+	SVM_EXCEPTION = 0x40,		/* + vector, 0 to 31 */
+	SVM_INTR = 0x60, SVM_NMI, SVM_SMI, SVM_INIT, SVM_VINTR, SVM_CR0_SEL_WRITE,
+	SVM_RDPMC = 0x6f,
+	SVM_CPUID = 0x72, SVM_RSM, SVM_IRET,
+	SVM_INVD = 0x76, SVM_PAUSE, SVM_HLT,
+	SVM_INVLPGA = 0x7a, SVM_IOIO, SVM_MSR,
+	SVM_FERR_FREEZE = 0x7e, SVM_SHUTDOWN,
+	SVM_VMRUN, SVM_VMMCALL, SVM_VMLOAD, SVM_VMSAVE, SVM_STGI, SVM_CLGI, SVM_SKINIT,
+	SVM_WBINVD = 0x89, SVM_MONITOR, SVM_MWAIT, SVM_MWAIT_ARMED, SVM_XSETBV, SVM_RDPRU,
+	SVM_INVLPGB = 0xa0, SVM_INVLPGB_ILLEGAL,
+	SVM_MCOMMIT = 0xa3, SVM_TLBSYNC,
+	SVM_NPF = 0x400,		/* exit code only */
 };
 
-/* Exit codes: an intercept's is its place in the first five words. */
-#define SVM_EXIT_CR_READ	0x000
-#define SVM_EXIT_CR_WRITE	0x010
-#define SVM_EXIT_DR_READ	0x020
-#define SVM_EXIT_DR_WRITE	0x030
-#define SVM_EXIT_EXCEPTION	0x040
-#define SVM_EXIT_INTR		0x060
-#define SVM_EXIT_NMI		0x061
-#define SVM_EXIT_SMI		0x062
-#define SVM_EXIT_INIT		0x063
-#define SVM_EXIT_VINTR		0x064
-#define SVM_EXIT_CR0_SEL_WRITE	0x065
-#define SVM_EXIT_RDTSC		0x06e
-#define SVM_EXIT_RDPMC		0x06f
-#define SVM_EXIT_CPUID		0x072
-#define SVM_EXIT_RSM		0x073
-#define SVM_EXIT_IRET		0x074
-#define SVM_EXIT_INVD		0x076
-#define SVM_EXIT_PAUSE		0x077
-#define SVM_EXIT_HLT		0x078
-#define SVM_EXIT_INVLPGA	0x07a
-#define SVM_EXIT_IOIO		0x07b
-#define SVM_EXIT_MSR		0x07c
-#define SVM_EXIT_SHUTDOWN	0x07f
-#define SVM_EXIT_VMRUN		0x080
-#define SVM_EXIT_VMMCALL	0x081
-#define SVM_EXIT_VMLOAD		0x082
-#define SVM_EXIT_VMSAVE		0x083
-#define SVM_EXIT_STGI		0x084
-#define SVM_EXIT_CLGI		0x085
-#define SVM_EXIT_SKINIT		0x086
-#define SVM_EXIT_RDTSCP		0x087
-#define SVM_EXIT_WBINVD		0x089
-#define SVM_EXIT_MONITOR	0x08a
-#define SVM_EXIT_MWAIT		0x08b
-#define SVM_EXIT_MWAIT_ARMED	0x08c
-#define SVM_EXIT_XSETBV		0x08d
-#define SVM_EXIT_RDPRU		0x08e
-#define SVM_EXIT_INVLPGB	0x0a0
-#define SVM_EXIT_INVLPGB_ILLEGAL 0x0a1
-#define SVM_EXIT_MCOMMIT	0x0a3
-#define SVM_EXIT_TLBSYNC	0x0a4
-#define SVM_EXIT_NPF		0x400
-#define SVM_EXIT_INVALID	0xffffffffu	/* as 32 bits: some CPUs do not extend it */
+#define SVM_INVALID	0xffffffffu	/* exit code, as 32 bits: some CPUs do not extend it */
+
+static_assert(SVM_VMRUN == 0x80 && SVM_SKINIT == 0x86 && SVM_RDPRU == 0x8e);
+static_assert(SVM_MSR == 0x7c && SVM_SHUTDOWN == 0x7f && SVM_TLBSYNC == 0xa4);
 
 /* EVENTINJ and EXITINTINFO (15.20, 15.7.2). */
 #define SVM_EVT_VECTOR		0xffu
