@@ -171,16 +171,29 @@ GUEST void window(void)
 		     "sti\nnop\nsti_after: nop; cli" : : : "memory");
 }
 
+/*
+ * QEMU's VMRUN forgets the shadow that a host interrupt interrupted; the module
+ * then keeps the window shut until the next exit, and here there is none.  It
+ * can't happen every time.
+ */
+#define TRIES	(cpu_is_tcg() ? 5 : 1)
+
 TEST(interrupt_waits_for_if_and_for_the_sti_shadow)
 {
-	struct vm *vm = vm_new();
-	struct vcpu *v = vm->cpu[0];
+	struct vm *vm;
+	struct vcpu *v;
+	u32 i;
 
-	guest_begin(v, window, 0);
-	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x60);
-	CHECK_EQ(msi(vm, MSI_TO(0), 0x40), 1);
-	answer(v, 0);
-	guest_end(v);
+	for (i = 0; i < TRIES && !seen; i++) {
+		vm = vm_new();
+		v = vm->cpu[0];
+		guest_begin(v, window, 0);
+		CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x60);
+		CHECK_EQ(msi(vm, MSI_TO(0), 0x40), 1);
+		answer(v, 0);
+		guest_end(v);
+		vm_free(vm);
+	}
 	CHECK_EQ(got[0], 0);
 	CHECK_EQ(seen, 1);
 	CHECK_EQ(trail[0], (u64)sti_after);
@@ -277,6 +290,7 @@ GUEST void two_vectors(void)
 	sti();
 	nop();
 	nop();
+	outb(0x61, 0);	/* see TRIES */
 	nop();
 	nop();
 	cli();
@@ -292,6 +306,8 @@ TEST(three_pending_interrupts_all_arrive)
 	CHECK_EQ(msi(vm, MSI_TO(0), 0x40), 1);
 	CHECK_EQ(msi(vm, MSI_TO(0), 0x60), 1);
 	CHECK_EQ(msi(vm, MSI_TO(0), 0x50), 1);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
 	answer(v, 0);
 	guest_end(v);
 	CHECK_EQ(seen, 3);
