@@ -33,7 +33,9 @@
 u64 halo_host_xcr0;
 
 static const struct halo_backend *host_be;
+/* TSC_AUX: the host's value, and what is in the register. */
 static DEFINE_PER_CPU(u64, host_tsc_aux);
+static DEFINE_PER_CPU(u64, host_tsc_aux_now);
 static atomic_t host_hw_errors;
 
 /**
@@ -55,23 +57,29 @@ static bool host_has_tsc_aux(void)
 	return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 }
 
+static void host_tsc_aux_write(u64 value)
+{
+	if (!host_has_tsc_aux() || value == __this_cpu_read(host_tsc_aux_now))
+		return;
+	wrmsrl(MSR_TSC_AUX, value);
+	__this_cpu_write(host_tsc_aux_now, value);
+}
+
 /**
  * halo_host_tsc_aux_load() - a guest's TSC_AUX into this CPU
  * @value: its value; preemption is off
  */
 void halo_host_tsc_aux_load(u32 value)
 {
-	if (host_has_tsc_aux() && value != *this_cpu_ptr(&host_tsc_aux))
-		wrmsrl(MSR_TSC_AUX, value);
+	host_tsc_aux_write(value);
 }
 
 /**
- * halo_host_tsc_aux_put() - the host's TSC_AUX again
+ * halo_host_tsc_aux_put() - the host's TSC_AUX again; preemption is off
  */
 void halo_host_tsc_aux_put(void)
 {
-	if (host_has_tsc_aux())
-		wrmsrl(MSR_TSC_AUX, *this_cpu_ptr(&host_tsc_aux));
+	host_tsc_aux_write(__this_cpu_read(host_tsc_aux));
 }
 
 static void host_hw_on(void *unused)
@@ -79,8 +87,10 @@ static void host_hw_on(void *unused)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	if (host_has_tsc_aux())
+	if (host_has_tsc_aux()) {
 		rdmsrl(MSR_TSC_AUX, *this_cpu_ptr(&host_tsc_aux));
+		__this_cpu_write(host_tsc_aux_now, __this_cpu_read(host_tsc_aux));
+	}
 	if (host_be->hw_on())
 		atomic_inc(&host_hw_errors);
 	local_irq_restore(flags);

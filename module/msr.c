@@ -330,9 +330,11 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 	case MSR_TSC_AUX:
 		if (!(has & (HALO_HAS_RDTSCP | HALO_HAS_RDPID)) || value >> 32)
 			return -EINVAL;
+		preempt_disable();
 		vcpu->msr.tsc_aux = value;
 		if (vcpu->loaded)
 			halo_host_tsc_aux_load(value);
+		preempt_enable();
 		return 0;
 	case MSR_IA32_APICBASE:
 		ret = host ? halo_lapic_load_base(&vcpu->lapic, value) :
