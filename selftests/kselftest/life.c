@@ -291,12 +291,13 @@ static void one_life(u32 i)
 }
 
 /*
- * What the kernel itself may be holding on to, kB. KASAN keeps freed objects for
+ * What the kernel itself may be holding on to, kB: MemAvailable moves by some MB
+ * by itself (per-CPU page lists; 5 MB seen once in 150 lives, none in 700). KASAN keeps freed objects for
  * a while, up to a 32nd of memory; on such a kernel kmemleak has the last word.
  */
 static long slack(void)
 {
-	return 2048 + (ktap_slow() > 1 ? mem_kib("MemTotal") / 32 : 0);
+	return 8192 + (ktap_slow() > 1 ? mem_kib("MemTotal") / 32 : 0);
 }
 
 /*
@@ -321,7 +322,7 @@ static long gone(long before, long allowed)
 TEST_SECONDS(killed_at_any_moment_leaves_nothing, 900)
 {
 	const char *lives = getenv("HALO_LIVES");
-	u32 i, n = lives ? atoi(lives) : 150;
+	u32 i, n = lives ? atoi(lives) : ktap_slow() > 1 ? 150 : 600;
 	long before, after, slab;
 
 	for (i = 0; i < 20; i++)
@@ -334,7 +335,7 @@ TEST_SECONDS(killed_at_any_moment_leaves_nothing, 900)
 	after = before - gone(before, (long)n * 4 + slack());
 	ktap_note("%u lives: MemAvailable %ld -> %ld kB, SUnreclaim %ld -> %ld kB", n, before, after,
 		  slab, mem_kib("SUnreclaim"));
-	/* A leak of one page a life would show as 4 kB times lives. */
+	/* A VM's or a vCPU's memory is tens of kB: lost each time it would show. */
 	CHECK(before - after < (long)n * 4 + slack());
 	CHECK(mem_kib("SUnreclaim") - slab < (long)n * 2 + slack());
 }
