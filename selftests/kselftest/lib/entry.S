@@ -5,7 +5,7 @@
  */
 	.text
 
-	.macro stub push, jump
+	.macro vector_entry push, jump
 	.balign 16
 	.if vec == 8 || (vec >= 10 && vec <= 14) || vec == 17
 	.else
@@ -21,7 +21,7 @@
 g_stubs:
 	.set	vec, 0
 	.rept	256
-	stub	pushq, g_common
+	vector_entry	pushq, g_common
 	.set	vec, vec + 1
 	.endr
 
@@ -106,7 +106,7 @@ g_user_back:		/* g_trap() lets INT 0x80 return to here, at CPL 0 */
 g_stubs32:
 	.set	vec, 0
 	.rept	256
-	stub	pushl, g_common32
+	vector_entry	pushl, g_common32
 	.set	vec, vec + 1
 	.endr
 
