@@ -451,6 +451,38 @@ static int run_vcpu(struct vcpu *v)
 	return -1;
 }
 
+/* KVM's own counters where it has the same one; it knows them by name only. */
+static void kvm_counts(struct vcpu *v)
+{
+	const struct { const char *name; __u64 *to; } want[] = {
+		{ "exits", &v->stats.exits }, { "halt_exits", &v->stats.hlt },
+		{ "irq_exits", &v->stats.intr }, { "irq_injections", &v->stats.injected },
+		{ "insn_emulation", &v->stats.decoded }, { "pf_fixed", &v->stats.faults },
+	};
+	int fd = __real_ioctl(v->fd, KVM_GET_STATS_FD, NULL);
+	struct kvm_stats_header head;
+	struct kvm_stats_desc *d;
+	unsigned int i, j;
+	char text[512];
+	__u64 value;
+
+	if (fd < 0 || pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+	    sizeof(*d) + head.name_size > sizeof(text))
+		return;
+	for (i = 0; i < head.num_desc; i++) {
+		size_t bytes = sizeof(*d) + head.name_size;
+
+		d = (void *)text;
+		if (pread(fd, text, bytes, (off_t)(head.desc_offset + i * bytes)) != (ssize_t)bytes ||
+		    pread(fd, &value, sizeof(value), head.data_offset + d->offset) != sizeof(value))
+			break;
+		for (j = 0; j < sizeof(want) / sizeof(want[0]); j++)
+			if (!strcmp(d->name, want[j].name))
+				*want[j].to = value;
+	}
+	close(fd);
+}
+
 static int vcpu_ioctl(struct vcpu *v, unsigned long req, void *arg)
 {
 	switch (req) {
@@ -471,6 +503,7 @@ static int vcpu_ioctl(struct vcpu *v, unsigned long req, void *arg)
 		return 0;
 	case HALO_VCPU_GET_STATS:
 		v->stats.size = sizeof(v->stats);
+		kvm_counts(v);
 		memcpy(arg, &v->stats, sizeof(v->stats));
 		return 0;
 	default:
