@@ -48,7 +48,6 @@ static void bind_to(pid_t tid, int cpu)
 	CHECK(!sched_setaffinity(tid, sizeof(set), &set));
 }
 
-
 struct runner {
 	struct vcpu *v;
 	pthread_t thread;
