@@ -21,7 +21,7 @@ all=(spdx checkpatch kernel-doc includes kernel-differences words bug-warn file-
 # What the design allows.
 max_file=1200		# lines of a file
 max_function=60		# lines of a function, "about": a quarter more is a finding
-max_kernel=11000		# lines of kernel-side code: a ratchet; the design wants 9000
+max_kernel=13000		# lines of kernel-side code, both backends
 max_operations=24	# of struct halo_backend
 
 kdir=
@@ -218,7 +218,7 @@ check_includes()
 	done
 	# Pure code stands on pure.h, on the interface and on its own kind.
 	for f in $(files '/(ring|zone|cpuid|cpuid_policy|walk|insn[a-z_]*|lapic[a-z_]*)\.[ch]' module) \
-		 $(files '/gpt\.[ch]' ept); do
+		 $(files '/gpt\.[ch]' ept) $(files '/(vmcs|vmx_check|vmx_rules)\.[ch]' vmx); do
 		[ "$f" = module/pure.h ] ||
 			grep -nHE '#\s*include\s*<' "$f" | grep -vE '<linux/halo\.h>'
 		grep -nHE '#\s*include\s*"(.*/)?(vcpu|vm|host|backend)\.h"' "$f"
