@@ -53,14 +53,15 @@ struct halo_seg {
 
 struct halo_dtable {
 	u64 base;
-	u32 limit;
+	u16 limit;
+	u16 reserved[3];
 };
 
 /* Groups of struct halo_arch, for its valid and dirty masks. */
 #define ARCH_SEGS	BIT(0)	/* seg[], gdt, idt */
 #define ARCH_CRS	BIT(1)	/* cr0, cr2, cr3, cr4, efer */
 #define ARCH_DRS	BIT(2)	/* dr[] */
-#define ARCH_MSRS	BIT(3)	/* star .. pat */
+#define ARCH_MSRS	BIT(3)	/* pat .. sysenter_eip */
 #define ARCH_ALL	(ARCH_SEGS | ARCH_CRS | ARCH_DRS | ARCH_MSRS)
 
 /**
@@ -84,15 +85,20 @@ struct halo_arch {
 	u64 cr4;
 	u64 efer;
 	u64 dr[6];		/* DR0 to DR3, DR6, DR7 */
-	u64 star;
-	u64 lstar;
-	u64 cstar;
-	u64 sfmask;
-	u64 kernel_gs_base;
-	u64 sysenter_cs;
-	u64 sysenter_esp;
-	u64 sysenter_eip;
 	u64 pat;
+	union {
+		u64 msrs[8];	/* the same as the VMCB has them */
+		struct {
+			u64 star;
+			u64 lstar;
+			u64 cstar;
+			u64 sfmask;
+			u64 kernel_gs_base;
+			u64 sysenter_cs;
+			u64 sysenter_esp;
+			u64 sysenter_eip;
+		};
+	};
 };
 
 enum halo_event_type {
@@ -142,13 +148,11 @@ enum halo_hw_reason {
 	HW_XSETBV,
 	HW_WBINVD,		/* WBINVD, INVD */
 	HW_RDPMC,
-	HW_RDTSC,		/* .info: 0 RDTSC, 1 RDTSCP */
 	HW_UNDEFINED,		/* an instruction that this guest does not have */
 	HW_SHUTDOWN,		/* triple fault */
 	HW_INIT,		/* INIT signal */
-	HW_ENTRY_FAILED,	/* .raw */
-	HW_UNKNOWN,		/* .raw */
-	HW_REASONS
+	HW_ENTRY_FAILED,	/* .code */
+	HW_UNKNOWN,		/* .code */
 };
 
 #define CR_GPR_UNKNOWN	0xff
@@ -193,12 +197,7 @@ struct halo_hwexit {
 			u8 op;		/* enum halo_cr_op */
 			u8 gpr;		/* or CR_GPR_UNKNOWN: decode */
 		} cr;
-		u64 info;
-		struct {
-			u64 code;
-			u64 info1;
-			u64 info2;
-		} raw;
+		u64 code;		/* the hardware's */
 	};
 };
 

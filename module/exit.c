@@ -253,8 +253,8 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 	case HW_MACHINE_CHECK:
 		return halo_fail(vcpu, HALO_FAIL_MACHINE_CHECK, 0);
 	case HW_ENTRY_FAILED:
-		return halo_fail(vcpu, HALO_FAIL_ENTRY, vcpu->cpu.exit.raw.code);
+		return halo_fail(vcpu, HALO_FAIL_ENTRY, vcpu->cpu.exit.code);
 	default:
-		return halo_fail(vcpu, HALO_FAIL_UNKNOWN_EXIT, vcpu->cpu.exit.raw.code);
+		return halo_fail(vcpu, HALO_FAIL_UNKNOWN_EXIT, vcpu->cpu.exit.code);
 	}
 }

@@ -15,20 +15,76 @@
 #define SEG_ATTRIB_MASK	0x1fff
 #define PAT_RESET	0x0007040600070406ull
 
-static void halo_seg_load(struct halo_seg *to, const struct halo_segment *from)
-{
-	to->base = from->base;
-	to->limit = from->limit;
-	to->selector = from->selector;
-	to->attrib = from->attrib;
+/*
+ * The area's fields and where the vCPU has them: one table, walked both ways.
+ * MSRs are not in it: they go by number, so that one set of rules holds.
+ */
+#define FIELD(g, theirs, ours) {						\
+	.group = HALO_STATE_##g,						\
+	.bytes = sizeof_field(struct halo_vcpu, ours) +				\
+		 BUILD_BUG_ON_ZERO(sizeof_field(struct halo_vcpu, ours) !=	\
+				   sizeof_field(struct halo_state, theirs)),	\
+	.state = offsetof(struct halo_state, theirs),				\
+	.vcpu = offsetof(struct halo_vcpu, ours),				\
 }
 
-static void halo_seg_store(struct halo_segment *to, const struct halo_seg *from)
+static const struct {
+	u8 group;
+	u8 bytes;
+	u16 state;
+	u32 vcpu;
+} halo_state_field[] = {
+	FIELD(GPRS, gpr, cpu.gpr),
+	FIELD(GPRS, rip, cpu.rip),
+	FIELD(GPRS, rflags, cpu.rflags),
+	FIELD(SEGS, seg, cpu.arch.seg),
+	FIELD(SEGS, gdt, cpu.arch.gdt),
+	FIELD(SEGS, idt, cpu.arch.idt),
+	FIELD(CRS, cr0, cpu.arch.cr0),
+	FIELD(CRS, cr2, cpu.arch.cr2),
+	FIELD(CRS, cr3, cpu.arch.cr3),
+	FIELD(CRS, cr4, cpu.arch.cr4),
+	FIELD(CRS, xcr0, cpu.xcr0),
+	FIELD(CRS, efer, cpu.arch.efer),
+	FIELD(DRS, dr, cpu.arch.dr),
+	FIELD(EVENTS, event_type, cpu.event.type),
+	FIELD(EVENTS, event_vector, cpu.event.vector),
+	FIELD(EVENTS, event_has_error, cpu.event.has_error),
+	FIELD(EVENTS, event_error, cpu.event.error),
+	FIELD(EVENTS, shadow, cpu.shadow),
+	FIELD(EVENTS, nmi_masked, cpu.nmi_masked),
+	FIELD(EVENTS, nmi_pending, nmi_pending),
+	FIELD(MP, mp_state, mp_state),
+};
+
+/* What is copied as it stands must mean the same on both sides. */
+static_assert(offsetof(struct halo_segment, limit) == offsetof(struct halo_seg, limit) &&
+	      offsetof(struct halo_segment, selector) == offsetof(struct halo_seg, selector) &&
+	      offsetof(struct halo_segment, attrib) == offsetof(struct halo_seg, attrib));
+static_assert(offsetof(struct halo_table, limit) == offsetof(struct halo_dtable, limit));
+static_assert(HALO_EVENT_NONE == EVENT_NONE && HALO_EVENT_INTR == EVENT_INTR &&
+	      HALO_EVENT_NMI == EVENT_NMI && HALO_EVENT_EXCEPTION == EVENT_EXCEPTION &&
+	      HALO_EVENT_SOFT_INT == EVENT_SOFT_INT);
+static_assert(HALO_SHADOW_STI == SHADOW_STI && HALO_SHADOW_MOV_SS == SHADOW_MOV_SS);
+static_assert(HALO_STATE_SEGS >> 1 == ARCH_SEGS && HALO_STATE_CRS >> 1 == ARCH_CRS &&
+	      HALO_STATE_DRS >> 1 == ARCH_DRS);
+
+/* Copy groups but MSRs; gives the ARCH_* groups among them, which are valid then. */
+static u32 halo_state_copy(struct halo_vcpu *vcpu, struct halo_state *s, u64 groups, bool load)
 {
-	to->base = from->base;
-	to->limit = from->limit;
-	to->selector = from->selector;
-	to->attrib = from->attrib;
+	u32 arch = groups >> 1 & (ARCH_SEGS | ARCH_CRS | ARCH_DRS);
+	unsigned int i;
+
+	halo_arch_get(vcpu, arch);
+	for (i = 0; i < ARRAY_SIZE(halo_state_field); i++) {
+		void *theirs = (void *)s + halo_state_field[i].state;
+		void *ours = (void *)vcpu + halo_state_field[i].vcpu;
+
+		if (groups & halo_state_field[i].group)
+			memcpy(load ? ours : theirs, load ? theirs : ours,
+			       halo_state_field[i].bytes);
+	}
+	return arch;
 }
 
 static bool halo_segs_valid(struct halo_vcpu *vcpu, const struct halo_state *s)
@@ -99,51 +155,20 @@ static bool halo_state_valid(struct halo_vcpu *vcpu, const struct halo_state *s,
 	       (s->mp_state <= HALO_MP_UNINITIALIZED && !s->reserved2);
 }
 
-static void halo_gprs_load(struct halo_cpu *cpu, const struct halo_state *s)
+static void halo_state_load(struct halo_vcpu *vcpu, struct halo_state *s, u64 groups)
 {
-	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
-	cpu->rip = s->rip;
-	cpu->rflags = (s->rflags & RFLAGS_DEFINED) | X86_EFLAGS_FIXED;
+	struct halo_cpu *cpu = &vcpu->cpu;
+
+	halo_arch_put(vcpu, halo_state_copy(vcpu, s, groups, true));
+	if (groups & HALO_STATE_GPRS)
+		cpu->rflags = (cpu->rflags & RFLAGS_DEFINED) | X86_EFLAGS_FIXED;
+	if (groups & HALO_STATE_CRS) {
+		cpu->arch.cr0 |= X86_CR0_ET;
+		cpu->flush_tlb = true;
+		halo_lapic_set_cr8(&vcpu->lapic, s->cr8);
+	}
 }
 
-static void halo_segs_load(struct halo_vcpu *vcpu, const struct halo_state *s)
-{
-	struct halo_arch *a = halo_arch_get(vcpu, ARCH_SEGS);
-	unsigned int i;
-
-	for (i = 0; i < SEG_COUNT; i++)
-		halo_seg_load(&a->seg[i], &s->seg[i]);
-	a->gdt.base = s->gdt.base;
-	a->gdt.limit = s->gdt.limit;
-	a->idt.base = s->idt.base;
-	a->idt.limit = s->idt.limit;
-	halo_arch_put(vcpu, ARCH_SEGS);
-}
-
-static void halo_crs_load(struct halo_vcpu *vcpu, const struct halo_state *s)
-{
-	struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS);
-
-	a->cr0 = s->cr0 | X86_CR0_ET;
-	a->cr2 = s->cr2;
-	a->cr3 = s->cr3;
-	a->cr4 = s->cr4;
-	a->efer = s->efer;
-	vcpu->cpu.xcr0 = s->xcr0;
-	vcpu->cpu.flush_tlb = true;
-	halo_lapic_set_cr8(&vcpu->lapic, s->cr8);
-	halo_arch_put(vcpu, ARCH_CRS);
-}
-
-static void halo_drs_load(struct halo_vcpu *vcpu, const struct halo_state *s)
-{
-	struct halo_arch *a = halo_arch_get(vcpu, ARCH_DRS);
-
-	memcpy(a->dr, s->dr, sizeof(a->dr));
-	halo_arch_put(vcpu, ARCH_DRS);
-}
-
-/* The same MSRs by number, so that one set of rules holds. */
 static const struct {
 	u32 index;
 	u16 offset;
@@ -183,27 +208,6 @@ undo:
 	return -EINVAL;
 }
 
-static void halo_events_load(struct halo_vcpu *vcpu, const struct halo_state *s)
-{
-	static const u8 type[] = {
-		[HALO_EVENT_NONE] = EVENT_NONE,
-		[HALO_EVENT_INTR] = EVENT_INTR,
-		[HALO_EVENT_NMI] = EVENT_NMI,
-		[HALO_EVENT_EXCEPTION] = EVENT_EXCEPTION,
-		[HALO_EVENT_SOFT_INT] = EVENT_SOFT_INT,
-	};
-	struct halo_event *e = &vcpu->cpu.event;
-
-	e->type = type[array_index_nospec(s->event_type, ARRAY_SIZE(type))];
-	e->vector = s->event_vector;
-	e->has_error = s->event_has_error;
-	e->error = s->event_error;
-	vcpu->cpu.shadow = (s->shadow & HALO_SHADOW_STI ? SHADOW_STI : 0) |
-			   (s->shadow & HALO_SHADOW_MOV_SS ? SHADOW_MOV_SS : 0);
-	vcpu->cpu.nmi_masked = s->nmi_masked;
-	vcpu->nmi_pending = s->nmi_pending;
-}
-
 /**
  * halo_state_commit() - load the groups that the user committed
  * @vcpu: the vCPU, locked
@@ -229,78 +233,12 @@ int halo_state_commit(struct halo_vcpu *vcpu)
 		if (err)
 			goto out;
 	}
-	if (groups & HALO_STATE_GPRS)
-		halo_gprs_load(&vcpu->cpu, s);
-	if (groups & HALO_STATE_SEGS)
-		halo_segs_load(vcpu, s);
-	if (groups & HALO_STATE_CRS)
-		halo_crs_load(vcpu, s);
-	if (groups & HALO_STATE_DRS)
-		halo_drs_load(vcpu, s);
-	if (groups & HALO_STATE_EVENTS)
-		halo_events_load(vcpu, s);
-	if (groups & HALO_STATE_MP)
-		vcpu->mp_state = s->mp_state;
+	halo_state_load(vcpu, s, groups);
 	WRITE_ONCE(vcpu->state->commit, 0);
 	err = 0;
 out:
 	kfree(s);
 	return err;
-}
-
-static void halo_regs_store(struct halo_vcpu *vcpu, struct halo_state *s, u64 groups)
-{
-	const struct halo_arch *a = &vcpu->cpu.arch;
-	unsigned int i;
-
-	if (groups & HALO_STATE_GPRS) {
-		memcpy(s->gpr, vcpu->cpu.gpr, sizeof(s->gpr));
-		s->rip = vcpu->cpu.rip;
-		s->rflags = vcpu->cpu.rflags;
-	}
-	if (groups & HALO_STATE_SEGS) {
-		halo_arch_get(vcpu, ARCH_SEGS);
-		for (i = 0; i < SEG_COUNT; i++)
-			halo_seg_store(&s->seg[i], &a->seg[i]);
-		s->gdt.base = a->gdt.base;
-		s->gdt.limit = a->gdt.limit;
-		s->idt.base = a->idt.base;
-		s->idt.limit = a->idt.limit;
-	}
-	if (groups & HALO_STATE_CRS) {
-		halo_arch_get(vcpu, ARCH_CRS);
-		s->cr0 = a->cr0;
-		s->cr2 = a->cr2;
-		s->cr3 = a->cr3;
-		s->cr4 = a->cr4;
-		s->cr8 = halo_lapic_cr8(&vcpu->lapic);
-		s->xcr0 = vcpu->cpu.xcr0;
-		s->efer = a->efer;
-	}
-	if (groups & HALO_STATE_DRS) {
-		halo_arch_get(vcpu, ARCH_DRS);
-		memcpy(s->dr, a->dr, sizeof(s->dr));
-	}
-}
-
-static void halo_events_store(struct halo_vcpu *vcpu, struct halo_state *s)
-{
-	static const u8 type[] = {
-		[EVENT_NONE] = HALO_EVENT_NONE,
-		[EVENT_INTR] = HALO_EVENT_INTR,
-		[EVENT_NMI] = HALO_EVENT_NMI,
-		[EVENT_EXCEPTION] = HALO_EVENT_EXCEPTION,
-		[EVENT_SOFT_INT] = HALO_EVENT_SOFT_INT,
-	};
-	const struct halo_event *e = &vcpu->cpu.event;
-
-	s->event_type = type[e->type];
-	s->event_vector = e->type ? e->vector : 0;
-	s->event_has_error = e->type && e->has_error;
-	s->event_error = e->type && e->has_error ? e->error : 0;
-	s->shadow = vcpu->cpu.shadow;
-	s->nmi_masked = vcpu->cpu.nmi_masked;
-	s->nmi_pending = vcpu->nmi_pending;
 }
 
 /**
@@ -309,6 +247,7 @@ static void halo_events_store(struct halo_vcpu *vcpu, struct halo_state *s)
  */
 void halo_state_provide(struct halo_vcpu *vcpu)
 {
+	struct halo_event *e = &vcpu->cpu.event;
 	struct halo_state *s = vcpu->state;
 	u64 groups = READ_ONCE(s->wanted) & HALO_STATE_ALL;
 	unsigned int i;
@@ -316,12 +255,16 @@ void halo_state_provide(struct halo_vcpu *vcpu)
 
 	if (likely(!groups))
 		return;
-	/* What is got can be set: reserved fields come out as zero. */
-	memset(s->gdt.reserved, 0, sizeof(s->gdt.reserved));
-	memset(s->idt.reserved, 0, sizeof(s->idt.reserved));
+	/* What is got can be set: reserved fields, and what means nothing, are zero. */
 	memset(s->reserved1, 0, sizeof(s->reserved1));
 	s->reserved2 = 0;
-	halo_regs_store(vcpu, s, groups);
+	if (e->type == EVENT_NONE)
+		memset(e, 0, sizeof(*e));
+	if (!e->has_error)
+		e->error = 0;
+	halo_state_copy(vcpu, s, groups, false);
+	if (groups & HALO_STATE_CRS)
+		s->cr8 = halo_lapic_cr8(&vcpu->lapic);
 	if (groups & HALO_STATE_MSRS) {
 		for (i = 0; i < ARRAY_SIZE(halo_state_msr); i++) {
 			value = 0;
@@ -329,19 +272,7 @@ void halo_state_provide(struct halo_vcpu *vcpu)
 			*(u64 *)((void *)s + halo_state_msr[i].offset) = value;
 		}
 	}
-	if (groups & HALO_STATE_EVENTS)
-		halo_events_store(vcpu, s);
-	if (groups & HALO_STATE_MP)
-		s->mp_state = vcpu->mp_state;
 	WRITE_ONCE(s->cached, groups);
-}
-
-static void halo_seg_reset(struct halo_seg *s, u16 attrib)
-{
-	s->selector = 0;
-	s->base = 0;
-	s->limit = 0xffff;
-	s->attrib = attrib;
 }
 
 /**
@@ -354,49 +285,33 @@ void halo_state_reset(struct halo_vcpu *vcpu, bool init)
 	struct halo_cpu *cpu = &vcpu->cpu;
 	struct halo_arch *a = &cpu->arch;
 	const struct halo_cpuid_dyn dyn = {};
-	u64 keep = 0;
+	u64 cache = X86_CR0_CD | X86_CR0_NW;
 	unsigned int i;
 	u32 regs[4];
 
 	if (init)
-		keep = halo_arch_get(vcpu, ARCH_CRS)->cr0 & (X86_CR0_CD | X86_CR0_NW);
+		cache &= halo_arch_get(vcpu, ARCH_CRS | ARCH_MSRS)->cr0;
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
 	halo_cpuid_lookup(vcpu->cpuid, &dyn, 1, 0, regs);
 	cpu->gpr[GPR_RDX] = regs[HALO_CPUID_EAX];
 	cpu->rip = 0xfff0;
 	cpu->rflags = X86_EFLAGS_FIXED;
-	for (i = SEG_ES; i <= SEG_GS; i++)
-		halo_seg_reset(&a->seg[i], 0x93);
+	/* Its end are the MSRs. */
+	memset(a, 0, init ? offsetof(struct halo_arch, pat) : sizeof(*a));
+	for (i = 0; i < SEG_COUNT; i++)
+		a->seg[i] = (struct halo_seg){ .limit = 0xffff, .attrib = 0x93 };
 	a->seg[SEG_CS].selector = 0xf000;
 	a->seg[SEG_CS].base = 0xffff0000;
 	a->seg[SEG_CS].attrib = 0x9b;
-	halo_seg_reset(&a->seg[SEG_LDTR], 0x82);
-	halo_seg_reset(&a->seg[SEG_TR], 0x8b);
-	a->gdt.base = 0;
+	a->seg[SEG_LDTR].attrib = 0x82;
+	a->seg[SEG_TR].attrib = 0x8b;
 	a->gdt.limit = 0xffff;
-	a->idt.base = 0;
 	a->idt.limit = 0xffff;
-	a->cr0 = X86_CR0_ET | (init ? keep : X86_CR0_CD | X86_CR0_NW);
-	a->cr2 = 0;
-	a->cr3 = 0;
-	a->cr4 = 0;
-	a->efer = 0;
-	memset(a->dr, 0, sizeof(a->dr));
+	a->cr0 = X86_CR0_ET | cache;
 	a->dr[4] = 0xffff0ff0;
 	a->dr[5] = 0x400;
-	a->valid = ARCH_SEGS | ARCH_CRS | ARCH_DRS;
-	a->dirty = a->valid;
-	if (init)
-		return;
-	a->star = 0;
-	a->lstar = 0;
-	a->cstar = 0;
-	a->sfmask = 0;
-	a->kernel_gs_base = 0;
-	a->sysenter_cs = 0;
-	a->sysenter_esp = 0;
-	a->sysenter_eip = 0;
-	a->pat = PAT_RESET;
+	if (!init)
+		a->pat = PAT_RESET;
 	a->valid = ARCH_ALL;
 	a->dirty = ARCH_ALL;
 }

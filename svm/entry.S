@@ -43,19 +43,14 @@ SYM_FUNC_START(svm_vmrun)
 	mov	%rsi, %rax
 1:	vmload	%rax
 
+	.irp	r, 8, 9, 10, 11, 12, 13, 14, 15
+	mov	GPR(\r)(%rdi), %r\r
+	.endr
 	mov	GPR(1)(%rdi), %rcx
 	mov	GPR(2)(%rdi), %rdx
 	mov	GPR(3)(%rdi), %rbx
 	mov	GPR(5)(%rdi), %rbp
 	mov	GPR(6)(%rdi), %rsi
-	mov	GPR(8)(%rdi), %r8
-	mov	GPR(9)(%rdi), %r9
-	mov	GPR(10)(%rdi), %r10
-	mov	GPR(11)(%rdi), %r11
-	mov	GPR(12)(%rdi), %r12
-	mov	GPR(13)(%rdi), %r13
-	mov	GPR(14)(%rdi), %r14
-	mov	GPR(15)(%rdi), %r15
 	mov	GPR(7)(%rdi), %rdi
 
 	VM_CLEAR_CPU_BUFFERS
@@ -70,14 +65,9 @@ SYM_FUNC_START(svm_vmrun)
 	mov	%rbp, GPR(5)(%rax)
 	mov	%rsi, GPR(6)(%rax)
 	mov	%rdi, GPR(7)(%rax)
-	mov	%r8, GPR(8)(%rax)
-	mov	%r9, GPR(9)(%rax)
-	mov	%r10, GPR(10)(%rax)
-	mov	%r11, GPR(11)(%rax)
-	mov	%r12, GPR(12)(%rax)
-	mov	%r13, GPR(13)(%rax)
-	mov	%r14, GPR(14)(%rax)
-	mov	%r15, GPR(15)(%rax)
+	.irp	r, 8, 9, 10, 11, 12, 13, 14, 15
+	mov	%r\r, GPR(\r)(%rax)
+	.endr
 
 	pop	%rax
 5:	vmload	%rax
@@ -85,22 +75,13 @@ SYM_FUNC_START(svm_vmrun)
 	FILL_RETURN_BUFFER %_ASM_AX, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
 	HALO_UNTRAIN_RET
 
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	xor	%esi, %esi
-	xor	%edi, %edi
-	xor	%r8d, %r8d
-	xor	%r9d, %r9d
-	xor	%r10d, %r10d
-	xor	%r11d, %r11d
-
-	/* These come from the stack, but a guest value must not wait in them. */
-	xor	%ebx, %ebx
-	xor	%r12d, %r12d
-	xor	%r13d, %r13d
-	xor	%r14d, %r14d
-	xor	%r15d, %r15d
-	xor	%ebp, %ebp
+	/* The callee-saved come from the stack, but a guest value must not wait in them. */
+	.irp	r, %ecx, %edx, %ebx, %ebp, %esi, %edi
+	xor	\r, \r
+	.endr
+	.irp	r, 8, 9, 10, 11, 12, 13, 14, 15
+	xor	%r\r\()d, %r\r\()d
+	.endr
 
 	pop	%rbx
 	pop	%r12

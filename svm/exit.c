@@ -9,11 +9,50 @@
 #include <asm/processor-flags.h>
 #include "svm.h"
 
+/*
+ * Let through: CR2, CR3 and CR4 reads, CR8 reads (virtual TPR), INVLPG, INVPCID,
+ *   descriptor-table instructions, PUSHF, POPF, INT n, task switches: nested
+ *   paging makes them the guest's own business and the CPU does them right.
+ *   RDTSC, RDTSCP: the CPU adds the offset.  PAUSE: until vCPUs are scheduled.
+ * Take: everything below, as what is said, for the reason beside it.
+ */
+const u8 svm_take[SVM_INTERCEPTS] = {
+	[SVM_CR0_SEL_WRITE] = HW_CR,		/* CD and NW must not reach the host's caches */
+	[SVM_CR_WRITE + 4] = HW_CR,		/* OSXSAVE changes whose XCR0 is loaded */
+	[SVM_CR_WRITE + 8] = HW_CR,		/* TPR decides which interrupt is next */
+	[SVM_DR_READ ... SVM_DR_WRITE + 15] = HW_DR,	/* only DR6 and DR7 are switched */
+	[SVM_EXCEPTION + 1] = HW_EXCEPTION,	/* #DB can loop for ever in the CPU */
+	[SVM_EXCEPTION + 6] = HW_EXCEPTION,	/* #UD: VMCALL on AMD */
+	[SVM_EXCEPTION + 17] = HW_EXCEPTION,	/* #AC can loop for ever in the CPU */
+	[SVM_EXCEPTION + 18] = HW_MACHINE_CHECK,	/* the host's */
+	[SVM_INTR] = HW_INTR, [SVM_SMI] = HW_INTR,	/* the host's */
+	[SVM_NMI] = HW_NMI, [SVM_INIT] = HW_INIT,	/* the host's */
+	[SVM_CPUID] = HW_CPUID,			/* the table decides */
+	[SVM_INVD] = HW_WBINVD, [SVM_WBINVD] = HW_WBINVD, /* would lose or flush the host's cache */
+	[SVM_HLT] = HW_HLT,			/* would stop the host's CPU */
+	[SVM_IOIO] = HW_PIO,			/* devices */
+	[SVM_MSR] = HW_RDMSR,			/* the bitmap */
+	[SVM_RDPMC] = HW_RDPMC,			/* the host's counters */
+	[SVM_SHUTDOWN] = HW_SHUTDOWN,		/* would reset the machine */
+	[SVM_FERR_FREEZE] = HW_UNKNOWN,		/* would wait for the host's IGNNE */
+	[SVM_RSM] = HW_UNDEFINED,		/* there is no SMM */
+	[SVM_INVLPGA] = HW_UNDEFINED,		/* no nesting */
+	[SVM_VMRUN] = HW_UNDEFINED,		/* no nesting */
+	[SVM_VMMCALL] = HW_HYPERCALL,
+	[SVM_VMLOAD ... SVM_VMSAVE] = HW_UNDEFINED,	/* reach host-physical memory */
+	[SVM_STGI ... SVM_CLGI] = HW_UNDEFINED,	/* would hold off host NMIs */
+	[SVM_SKINIT] = HW_UNDEFINED,		/* would reset the machine */
+	[SVM_MONITOR ... SVM_MWAIT_ARMED] = HW_UNDEFINED, /* would stop the host's CPU; hidden */
+	[SVM_XSETBV] = HW_XSETBV,		/* must be checked: #GP in the host else */
+	[SVM_RDPRU] = HW_UNDEFINED,		/* hidden */
+	[SVM_INVLPGB ... SVM_INVLPGB_ILLEGAL] = HW_UNDEFINED,	/* broadcast to the host */
+	[SVM_MCOMMIT ... SVM_TLBSYNC] = HW_UNDEFINED,	/* the same */
+};
+
 static void svm_decode_io(struct halo_hwexit *x, const struct svm_vmcb *v, u64 rip)
 {
 	u32 info = v->exit_info1;
 
-	x->reason = HW_PIO;
 	x->io.port = info >> 16;
 	x->io.in = info & SVM_IO_IN;
 	x->io.string = info & SVM_IO_STRING;
@@ -47,73 +86,6 @@ static void svm_decode_cr(struct halo_hwexit *x, const struct svm_vmcb *v, u8 nr
 		x->cr.gpr = v->exit_info1 & 0xf;
 }
 
-static void svm_decode_exception(struct halo_cpu *cpu, const struct svm_vmcb *v, u8 vector)
-{
-	struct halo_hwexit *x = &cpu->exit;
-
-	if (vector == 18) {
-		x->reason = HW_MACHINE_CHECK;
-		return;
-	}
-	x->reason = HW_EXCEPTION;
-	x->exc.vector = vector;
-	x->exc.has_error = vector == 17;
-	x->exc.error = v->exit_info1;
-	/* The CPU has put the cause of a #DB into the guest's DR6 itself. */
-	x->exc.qual = 0;
-}
-
-static u8 svm_reason_plain(u32 code)
-{
-	switch (code) {
-	case SVM_INTR:
-	case SVM_SMI:
-		return HW_INTR;
-	case SVM_NMI:
-		return HW_NMI;
-	case SVM_INIT:
-		return HW_INIT;
-	case SVM_VINTR:
-		return HW_INTR_WINDOW;
-	case SVM_CPUID:
-		return HW_CPUID;
-	case SVM_HLT:
-		return HW_HLT;
-	case SVM_PAUSE:
-		return HW_PAUSE;
-	case SVM_VMMCALL:
-		return HW_HYPERCALL;
-	case SVM_XSETBV:
-		return HW_XSETBV;
-	case SVM_INVD:
-	case SVM_WBINVD:
-		return HW_WBINVD;
-	case SVM_RDPMC:
-		return HW_RDPMC;
-	case SVM_SHUTDOWN:
-		return HW_SHUTDOWN;
-	case SVM_RSM:
-	case SVM_INVLPGA:
-	case SVM_VMRUN:
-	case SVM_VMLOAD:
-	case SVM_VMSAVE:
-	case SVM_STGI:
-	case SVM_CLGI:
-	case SVM_SKINIT:
-	case SVM_MONITOR:
-	case SVM_MWAIT:
-	case SVM_MWAIT_ARMED:
-	case SVM_RDPRU:
-	case SVM_INVLPGB:
-	case SVM_INVLPGB_ILLEGAL:
-	case SVM_MCOMMIT:
-	case SVM_TLBSYNC:
-		return HW_UNDEFINED;
-	default:
-		return HW_UNKNOWN;
-	}
-}
-
 /**
  * svm_exit_decode() - fill in cpu->exit
  * @cpu: the vCPU, just out of the guest
@@ -130,6 +102,7 @@ void svm_exit_decode(struct halo_cpu *cpu)
 	if (svm_caps.nrips && v->next_rip - cpu->rip <= sizeof(x->insn))
 		x->insn_len = v->next_rip - cpu->rip;
 
+	x->reason = (code < SVM_INTERCEPTS ? svm_take[code] : HW_NONE) ?: HW_UNKNOWN;
 	switch (code) {
 	case SVM_CR_READ ... SVM_CR_READ + 15:
 		svm_decode_cr(x, v, code - SVM_CR_READ, false);
@@ -140,15 +113,17 @@ void svm_exit_decode(struct halo_cpu *cpu)
 	case SVM_CR0_SEL_WRITE:
 		svm_decode_cr(x, v, 0, true);
 		break;
-	case SVM_DR_READ ... SVM_DR_READ + 15:
-	case SVM_DR_WRITE ... SVM_DR_WRITE + 15:
-		x->reason = HW_DR;
+	case SVM_DR_READ ... SVM_DR_WRITE + 15:
 		x->cr.nr = code & 0xf;
 		x->cr.op = code >= SVM_DR_WRITE ? CR_OP_WRITE : CR_OP_READ;
 		x->cr.gpr = svm_caps.decode_assists ? v->exit_info1 & 0xf : CR_GPR_UNKNOWN;
 		break;
 	case SVM_EXCEPTION ... SVM_EXCEPTION + 31:
-		svm_decode_exception(cpu, v, code - SVM_EXCEPTION);
+		x->exc.vector = code - SVM_EXCEPTION;
+		x->exc.has_error = x->exc.vector == 17;
+		x->exc.error = v->exit_info1;
+		/* The CPU has put the cause of a #DB into the guest's DR6 itself. */
+		x->exc.qual = 0;
 		break;
 	case SVM_IOIO:
 		svm_decode_io(x, v, cpu->rip);
@@ -159,6 +134,9 @@ void svm_exit_decode(struct halo_cpu *cpu)
 	case SVM_NPF:
 		svm_decode_npf(x, v);
 		break;
+	case SVM_VINTR:
+		x->reason = HW_INTR_WINDOW;
+		break;
 	case SVM_IRET:
 		svm->iret_seen = true;
 		svm->iret_rip = cpu->rip;
@@ -166,16 +144,8 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		break;
 	case SVM_INVALID:
 		x->reason = HW_ENTRY_FAILED;
-		x->raw.code = v->exit_code;
-		x->raw.info1 = v->exit_info1;
-		x->raw.info2 = v->exit_info2;
 		break;
-	default:
-		x->reason = svm_reason_plain(code);
-		if (x->reason == HW_UNKNOWN) {
-			x->raw.code = v->exit_code;
-			x->raw.info1 = v->exit_info1;
-			x->raw.info2 = v->exit_info2;
-		}
 	}
+	if (unlikely(x->reason == HW_ENTRY_FAILED || x->reason == HW_UNKNOWN))
+		x->code = v->exit_code;
 }

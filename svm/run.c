@@ -259,9 +259,7 @@ void svm_run(struct halo_cpu *cpu)
 
 	if (unlikely(!h->on)) {
 		cpu->exit.reason = HW_ENTRY_FAILED;
-		cpu->exit.raw.code = SVM_INVALID;
-		cpu->exit.raw.info1 = 0;
-		cpu->exit.raw.info2 = 0;
+		cpu->exit.code = SVM_INVALID;
 		return;
 	}
 	v->rax = cpu->gpr[GPR_RAX];

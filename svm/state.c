@@ -14,44 +14,6 @@
 
 static atomic64_t svm_ids = ATOMIC64_INIT(0);
 
-/*
- * Let through: CR2, CR3 and CR4 reads, CR8 reads (virtual TPR), INVLPG, INVPCID,
- *   descriptor-table instructions, PUSHF, POPF, INT n, task switches: nested
- *   paging makes them the guest's own business and the CPU does them right.
- *   RDTSC, RDTSCP: the CPU adds the offset.  PAUSE: until vCPUs are scheduled.
- * Take: everything below, for the reason beside it.
- */
-static const u16 svm_take[] = {
-	SVM_CR0_SEL_WRITE,			/* CD and NW must not reach the host's caches */
-	SVM_CR_WRITE + 4,			/* OSXSAVE changes whose XCR0 is loaded */
-	SVM_CR_WRITE + 8,			/* TPR decides which interrupt is next */
-	SVM_EXCEPTION + 1,			/* #DB can loop for ever in the CPU */
-	SVM_EXCEPTION + 6,			/* #UD: VMCALL on AMD; NMI single step */
-	SVM_EXCEPTION + 17,		/* #AC can loop for ever in the CPU */
-	SVM_EXCEPTION + 18,		/* #MC is the host's */
-	SVM_INTR, SVM_NMI,		/* the host's */
-	SVM_SMI, SVM_INIT,		/* the host's */
-	SVM_CPUID,				/* the table decides */
-	SVM_INVD, SVM_WBINVD,		/* would lose or flush the host's cache */
-	SVM_HLT,				/* would stop the host's CPU */
-	SVM_IOIO, SVM_MSR,		/* devices and the bitmap */
-	SVM_RDPMC,				/* the host's counters */
-	SVM_SHUTDOWN,			/* would reset the machine */
-	SVM_FERR_FREEZE,			/* would wait for the host's IGNNE */
-	SVM_RSM,				/* there is no SMM: #UD */
-	SVM_INVLPGA, SVM_VMRUN,	/* no nesting: #UD */
-	SVM_VMLOAD, SVM_VMSAVE,	/* reach host-physical memory */
-	SVM_STGI, SVM_CLGI,		/* would hold off host NMIs */
-	SVM_SKINIT,			/* would reset the machine */
-	SVM_VMMCALL,			/* hypercalls */
-	SVM_MONITOR, SVM_MWAIT,	/* would stop the host's CPU; hidden */
-	SVM_MWAIT_ARMED,
-	SVM_XSETBV,			/* must be checked: #GP in the host else */
-	SVM_RDPRU,				/* hidden: #UD */
-	SVM_INVLPGB, SVM_INVLPGB_ILLEGAL,
-	SVM_MCOMMIT, SVM_TLBSYNC,	/* broadcast to the host: #UD */
-};
-
 /**
  * svm_cpu_init() - allocate SVM's half of a vCPU
  * @cpu: the vCPU
@@ -97,12 +59,8 @@ static void svm_vmcb_init(struct halo_cpu *cpu)
 	unsigned int i;
 
 	memset(v, 0, sizeof(*v));
-	for (i = 0; i < ARRAY_SIZE(svm_take); i++)
-		svm_intercept(v, svm_take[i], true);
-	for (i = 0; i < 16; i++) {
-		svm_intercept(v, SVM_DR_READ + i, true);
-		svm_intercept(v, SVM_DR_WRITE + i, true);
-	}
+	for (i = 0; i < SVM_INTERCEPTS; i++)
+		svm_intercept(v, i, svm_take[i]);
 	v->iopm_pa = svm_iopm_pa;
 	v->msrpm_pa = svm_msrpm_pa;
 	v->np_control = SVM_NP_ENABLE;
@@ -159,18 +117,7 @@ static void svm_seg_set(struct svm_seg *to, const struct halo_seg *from)
 
 static struct svm_seg *svm_seg(struct svm_vmcb *v, unsigned int i)
 {
-	switch (i) {
-	case SEG_FS:
-		return &v->fs;
-	case SEG_GS:
-		return &v->gs;
-	case SEG_LDTR:
-		return &v->ldtr;
-	case SEG_TR:
-		return &v->tr;
-	default:
-		return &v->seg[i];
-	}
+	return i < SEG_LDTR ? &v->seg[i] : i == SEG_LDTR ? &v->ldtr : &v->tr;
 }
 
 static void svm_get_segs(struct halo_arch *a, struct svm_vmcb *v)
@@ -183,9 +130,9 @@ static void svm_get_segs(struct halo_arch *a, struct svm_vmcb *v)
 	a->seg[SEG_SS].attrib &= ~(3 << SEG_ATTR_DPL_SHIFT);
 	a->seg[SEG_SS].attrib |= (v->cpl & 3) << SEG_ATTR_DPL_SHIFT;
 	a->gdt.base = v->gdtr.base;
-	a->gdt.limit = v->gdtr.limit & 0xffff;
+	a->gdt.limit = v->gdtr.limit;
 	a->idt.base = v->idtr.base;
-	a->idt.limit = v->idtr.limit & 0xffff;
+	a->idt.limit = v->idtr.limit;
 }
 
 static void svm_set_segs(const struct halo_arch *a, struct svm_vmcb *v)
@@ -260,29 +207,18 @@ static void svm_set_drs(const struct halo_arch *a, struct svm_cpu *svm)
 	svm->vmcb->clean &= ~SVM_CLEAN_DR;
 }
 
+static_assert(offsetof(struct halo_arch, sysenter_eip) - offsetof(struct halo_arch, star) ==
+	      offsetof(struct svm_vmcb, sysenter_eip) - offsetof(struct svm_vmcb, star));
+
 static void svm_get_msrs(struct halo_arch *a, const struct svm_vmcb *v)
 {
-	a->star = v->star;
-	a->lstar = v->lstar;
-	a->cstar = v->cstar;
-	a->sfmask = v->sfmask;
-	a->kernel_gs_base = v->kernel_gs_base;
-	a->sysenter_cs = v->sysenter_cs;
-	a->sysenter_esp = v->sysenter_esp;
-	a->sysenter_eip = v->sysenter_eip;
+	memcpy(a->msrs, v->msrs, sizeof(a->msrs));
 	a->pat = v->g_pat;
 }
 
 static void svm_set_msrs(const struct halo_arch *a, struct svm_vmcb *v)
 {
-	v->star = a->star;
-	v->lstar = a->lstar;
-	v->cstar = a->cstar;
-	v->sfmask = a->sfmask;
-	v->kernel_gs_base = a->kernel_gs_base;
-	v->sysenter_cs = a->sysenter_cs;
-	v->sysenter_esp = a->sysenter_esp;
-	v->sysenter_eip = a->sysenter_eip;
+	memcpy(v->msrs, a->msrs, sizeof(v->msrs));
 	v->g_pat = a->pat;
 	v->clean &= ~SVM_CLEAN_NPT;
 }

@@ -96,6 +96,7 @@ void svm_put(struct halo_cpu *cpu);
 void svm_run(struct halo_cpu *cpu);
 
 /* exit.c */
+extern const u8 svm_take[SVM_INTERCEPTS];
 void svm_exit_decode(struct halo_cpu *cpu);
 
 /* entry.S */

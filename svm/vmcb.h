@@ -27,7 +27,7 @@ enum svm_intercept {
 	SVM_VMRUN, SVM_VMMCALL, SVM_VMLOAD, SVM_VMSAVE, SVM_STGI, SVM_CLGI, SVM_SKINIT,
 	SVM_WBINVD = 0x89, SVM_MONITOR, SVM_MWAIT, SVM_MWAIT_ARMED, SVM_XSETBV, SVM_RDPRU,
 	SVM_INVLPGB = 0xa0, SVM_INVLPGB_ILLEGAL,
-	SVM_MCOMMIT = 0xa3, SVM_TLBSYNC,
+	SVM_MCOMMIT = 0xa3, SVM_TLBSYNC, SVM_INTERCEPTS,
 	SVM_NPF = 0x400,		/* exit code only */
 };
 
@@ -126,9 +126,7 @@ struct svm_vmcb {
 	u8 insn[15];
 	u8 reserved4[0x400 - 0xe0];
 
-	struct svm_seg seg[4];		/* 0x400: ES CS SS DS */
-	struct svm_seg fs;		/* 0x440 */
-	struct svm_seg gs;
+	struct svm_seg seg[6];		/* 0x400: ES CS SS DS FS GS */
 	struct svm_seg gdtr;		/* 0x460 */
 	struct svm_seg ldtr;
 	struct svm_seg idtr;		/* 0x480 */
@@ -149,14 +147,19 @@ struct svm_vmcb {
 	u64 rsp;			/* 0x5d8 */
 	u8 reserved9[0x5f8 - 0x5e0];
 	u64 rax;			/* 0x5f8 */
-	u64 star;			/* 0x600 */
-	u64 lstar;
-	u64 cstar;
-	u64 sfmask;
-	u64 kernel_gs_base;		/* 0x620 */
-	u64 sysenter_cs;
-	u64 sysenter_esp;
-	u64 sysenter_eip;
+	union {
+		u64 msrs[8];		/* 0x600 */
+		struct {
+			u64 star;
+			u64 lstar;
+			u64 cstar;
+			u64 sfmask;
+			u64 kernel_gs_base;	/* 0x620 */
+			u64 sysenter_cs;
+			u64 sysenter_esp;
+			u64 sysenter_eip;
+		};
+	};
 	u64 cr2;			/* 0x640 */
 	u8 reserved10[0x668 - 0x648];
 	u64 g_pat;			/* 0x668 */
@@ -179,6 +182,7 @@ static_assert(offsetof(struct svm_vmcb, efer) == 0x4d0);
 static_assert(offsetof(struct svm_vmcb, cr4) == 0x548);
 static_assert(offsetof(struct svm_vmcb, rsp) == 0x5d8);
 static_assert(offsetof(struct svm_vmcb, rax) == 0x5f8);
+static_assert(offsetof(struct svm_vmcb, kernel_gs_base) == 0x620);
 static_assert(offsetof(struct svm_vmcb, cr2) == 0x640);
 static_assert(offsetof(struct svm_vmcb, g_pat) == 0x668);
 
