@@ -21,7 +21,7 @@ TEXT
 }
 
 build="gcc make libc6-dev linux-headers-amd64 libjansson-dev acpica-tools"
-lab="qemu-system-x86 busybox-static kmod dpkg python3-minimal libpython3-stdlib xz-utils make
+lab="qemu-system-x86 bochs bochs-term bochsbios busybox-static kmod dpkg python3-minimal libpython3-stdlib xz-utils make
 	gcc linux-headers-amd64 linux-headers-6.12-amd64 cpio apt"
 debug_kernel="linux-source-6.1 gcc make bc bison flex libelf-dev libssl-dev kmod xz-utils
 	lz4 rsync libc6-dev"

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab's machines in QEMU: AMD-V by TCG."""
+import json
+import shutil
+import socket
+import subprocess
+import time
+
+from machine import Machine, NoMachine, die_with_parent
+
+
+class QemuMachine(Machine):
+    def __init__(self, process, console, output, control, monitor):
+        super().__init__(process, console, output, control)
+        self.monitor = monitor
+
+    def _ask(self, line):
+        """One line for the human monitor, and its answer, by way of QMP."""
+        request = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
+        self.monitor.sendall(json.dumps(request).encode() + b"\n")
+        while True:
+            answer = json.loads(self.replies.readline() or b'{"return": ""}')
+            if "return" in answer or "error" in answer:
+                return str(answer.get("return", answer))
+
+    def ask_state(self):
+        """A machine that hangs: have it print where its CPUs and tasks are.
+
+        The kernel's part comes by the console; returns the emulator's part.
+        """
+        try:
+            self.monitor.settimeout(5)
+            self.replies = self.monitor.makefile("rb")
+            self.monitor.sendall(b'{"execute": "qmp_capabilities"}\n')
+            self.replies.readline()     # the greeting
+            self.replies.readline()
+            for key in b"lw":
+                # A key counts as sysrq only right behind a break.
+                self._ask("chardev-send-break console")
+                self.console.sendall(bytes([key]))
+                time.sleep(1)
+            return self._ask("info registers -a").replace("\r\n", "\n").encode()
+        except (OSError, ValueError):
+            return b"the emulator does not answer\n"
+
+    def kill(self):
+        super().kill()
+        self.monitor.close()
+
+
+def start_qemu(spec, cpu):
+    qemu = shutil.which(spec.qemu)
+    if not qemu:
+        raise NoMachine(f"{spec.qemu} is missing; run scripts/deps.sh lab")
+    pairs = {name: socket.socketpair() for name in
+             ("console", "output", "control", "monitor")}
+    # One thread per CPU is TCG's default where it is safe; with -icount it is not.
+    accel = "tcg" if spec.icount else f"tcg,thread={'multi' if spec.smp > 1 else 'single'}"
+    cmd = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+           "-machine", "q35", "-accel", accel, "-cpu", cpu, "-smp", str(spec.smp),
+           "-m", str(spec.memory), "-kernel", spec.kernel,
+           "-initrd", f"/dev/fd/{spec.initrd}", "-append", spec.cmdline]
+    if spec.icount:
+        cmd += ["-icount", "shift=0,sleep=off"]
+    for name, (_, theirs) in pairs.items():
+        cmd += ["-chardev", f"socket,id={name},fd={theirs.fileno()}"]
+    # ttyS2 gets a line of its own: an edge-triggered one shared with ttyS0 loses edges.
+    for index, (name, irq) in enumerate((("console", 4), ("output", 3), ("control", 5))):
+        cmd += ["-device", f"isa-serial,index={index},irq={irq},chardev={name}"]
+    cmd += ["-mon", "chardev=monitor,mode=control"]
+    fds = [spec.initrd] + [theirs.fileno() for _, theirs in pairs.values()]
+    process = subprocess.Popen(cmd, pass_fds=fds, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, start_new_session=True,
+                               preexec_fn=die_with_parent)
+    for _, theirs in pairs.values():
+        theirs.close()
+    return QemuMachine(process, *(ours for ours, _ in pairs.values()))
+
+
+def start_svm(spec):
+    # la57 off: five-level tables are slower here and hide four-level bugs.
+    return start_qemu(spec, "max,+svm,-la57")
