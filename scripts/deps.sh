@@ -13,7 +13,8 @@ usage: scripts/deps.sh GROUP|PACKAGE...
 groups:
   build         compile the module, the tool and the kselftests
   lab           boot the nested machine
-  debug-kernel  build the debug host kernel
+  debug-kernel  build the debug and the minimal host kernel
+  bochs3        build Bochs 3.0
   test          host unit tests, fuzzers and static checks
   all           everything above
 Any other word is taken as the name of a Debian package.
@@ -25,6 +26,7 @@ lab="qemu-system-x86 bochs bochs-term bochsbios busybox-static kmod dpkg python3
 	gcc linux-headers-amd64 linux-headers-6.12-amd64 cpio apt"
 debug_kernel="linux-source-6.1 gcc make bc bison flex libelf-dev libssl-dev kmod xz-utils
 	lz4 rsync libc6-dev"
+bochs3="g++ make tar xz-utils apt debian-archive-keyring"
 test="libcmocka-dev libcapstone-dev clang-14 libclang-rt-14-dev sparse acpica-tools cppcheck
 	shellcheck perl binutils linux-source-6.1"
 
@@ -35,8 +37,9 @@ for word; do
 	build) wanted="$wanted $build" ;;
 	lab) wanted="$wanted $lab" ;;
 	debug-kernel) wanted="$wanted $debug_kernel" ;;
+	bochs3) wanted="$wanted $bochs3" ;;
 	test) wanted="$wanted $test" ;;
-	all) wanted="$wanted $build $lab $debug_kernel $test" ;;
+	all) wanted="$wanted $build $lab $debug_kernel $bochs3 $test" ;;
 	-*) usage >&2; exit 2 ;;
 	*) wanted="$wanted $word" ;;
 	esac

@@ -164,5 +164,7 @@ def start_vmx(spec):
     bochs = shutil.which("bochs-bin") or shutil.which("bochs")
     if not bochs or not os.path.exists(BIOS):
         raise NoMachine("bochs is missing; run scripts/deps.sh lab")
-    # AVX-512 goes because CPUID gives sizes for its state that do not add up.
-    return start_bochs(spec, bochs, "corei7_skylake_x", "term", True, "clearcpuid=avx512f")
+    # XSAVEC and XSAVES store AVX state in the wrong place, and CPUID gives the wrong sizes
+    # for AVX-512's.
+    return start_bochs(spec, bochs, "corei7_skylake_x", "term", True,
+                       "clearcpuid=xsavec,xsaves,avx512f")
