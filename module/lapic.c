@@ -22,7 +22,64 @@
  * which it expires, from which the current count is computed when it is read.
  * A masked timer needs no host timer at all.
  */
-#include "lapic_regs.h"
+#include "lapic.h"
+
+/* Registers: offset in the xAPIC page >> 4, and MSR - 0x800. */
+#define REG_ID		0x02
+#define REG_VERSION	0x03
+#define REG_TPR		0x08
+#define REG_APR		0x09
+#define REG_PPR		0x0a
+#define REG_EOI		0x0b
+#define REG_LDR		0x0d
+#define REG_DFR		0x0e
+#define REG_SVR		0x0f
+#define REG_ISR		0x10
+#define REG_TMR		0x18
+#define REG_IRR		0x20
+#define REG_ESR		0x28
+#define REG_ICR		0x30
+#define REG_ICR_HIGH	0x31
+#define REG_TIMER	0x32
+#define REG_THERMAL	0x33
+#define REG_PERF	0x34
+#define REG_LINT0	0x35
+#define REG_LINT1	0x36
+#define REG_ERROR	0x37
+#define REG_TMICT	0x38
+#define REG_TMCCT	0x39
+#define REG_TDCR	0x3e
+#define REG_SELF_IPI	0x3f
+#define REG_COUNT	0x40
+
+#define MSR_X2APIC	0x800
+
+#define SVR_ENABLE	BIT(8)
+#define SVR_NO_EOI	BIT(12)		/* suppress EOI broadcasts */
+#define LVT_STATUS	BIT(12)		/* delivery status: read-only */
+#define LVT_REMOTE_IRR	BIT(14)		/* read-only */
+#define LVT_LEVEL	BIT(15)
+#define LVT_MASKED	BIT(16)
+#define LVT_DEADLINE	BIT(18)
+#define ICR_STATUS	BIT(12)
+
+#define ESR_SEND_ILLEGAL	BIT(5)
+#define ESR_RECEIVE_ILLEGAL	BIT(6)
+#define ESR_REGISTER		BIT(7)
+
+#define TIMER_PERIODIC	1
+#define TIMER_DEADLINE	2
+
+/* Version 0x14, six LVT entries, EOI broadcasts can be suppressed (11.4.8). */
+#define VERSION_VALUE	(0x14 | 5 << 16 | BIT(24))
+
+/* First vector that a message may carry (11.5.2). */
+#define FIRST_VECTOR	16
+
+/* The names in struct halo_lapic are at their registers' places. */
+static_assert(offsetof(struct halo_lapic, svr) == REG_SVR * sizeof(u32));
+static_assert(offsetof(struct halo_lapic, icr) == REG_ICR * sizeof(u32));
+static_assert(offsetof(struct halo_lapic, tdcr) == REG_TDCR * sizeof(u32));
 
 /* Who may touch a register; xAPIC, x2APIC. */
 #define XR	BIT(0)
@@ -32,41 +89,55 @@
 #define ALL	(XR | XW | X2R | X2W)
 
 /*
- * What a write may carry.  Other bits are dropped in xAPIC mode and #GP in
- * x2APIC mode (11.12.1.2); delivery status and remote IRR are in the masks of
- * the latter by lvt_ignored().
+ * @mask: what a write may carry.  Other bits are dropped in xAPIC mode and #GP in
+ * x2APIC mode (11.12.1.2), but for @status, which is read-only and dropped in both.
+ * @image: what may stand in a saved state; 0 if it is computed or not kept.
  */
 static const struct {
 	u8 access;
 	u32 mask;
+	u32 status;
+	u32 image;
 } regs[REG_COUNT] = {
-	[REG_ID] = { XR | XW | X2R, 0xff000000 },
-	[REG_VERSION] = { XR | X2R, 0 },
-	[REG_TPR] = { ALL, 0xff },
-	[REG_APR] = { XR, 0 },
-	[REG_PPR] = { XR | X2R, 0 },
-	[REG_EOI] = { XR | XW | X2W, 0 },
-	[REG_LDR] = { XR | XW | X2R, 0xff000000 },
-	[REG_DFR] = { XR | XW, 0xf0000000 },
-	[REG_SVR] = { ALL, 0x13ff },
-	[REG_ISR ... REG_ISR + 7] = { XR | X2R, 0 },
-	[REG_TMR ... REG_TMR + 7] = { XR | X2R, 0 },
-	[REG_IRR ... REG_IRR + 7] = { XR | X2R, 0 },
-	[REG_ESR] = { ALL, 0 },
-	[REG_CMCI] = { ALL, 0x107ff },
-	[REG_ICR] = { ALL, 0xccfff },
-	[REG_ICR_HIGH] = { XR | XW, 0xff000000 },
-	[REG_TIMER] = { ALL, 0x700ff },
-	[REG_THERMAL] = { ALL, 0x107ff },
-	[REG_PERF] = { ALL, 0x107ff },
-	[REG_LINT0] = { ALL, 0x1a7ff },
-	[REG_LINT1] = { ALL, 0x1a7ff },
-	[REG_ERROR] = { ALL, 0x100ff },
-	[REG_TMICT] = { ALL, 0xffffffff },
-	[REG_TMCCT] = { XR | X2R, 0 },
-	[REG_TDCR] = { ALL, 0xb },
+	[REG_ID] = { XR | XW | X2R, 0xff000000, 0, 0xff000000 },
+	[REG_VERSION] = { XR | X2R },
+	[REG_TPR] = { ALL, 0xff, 0, 0xff },
+	[REG_APR] = { XR },
+	[REG_PPR] = { XR | X2R },
+	[REG_EOI] = { XR | XW | X2W },
+	[REG_LDR] = { XR | XW | X2R, 0xff000000, 0, 0xff000000 },
+	[REG_DFR] = { XR | XW, 0xf0000000, 0, 0xffffffff },
+	[REG_SVR] = { ALL, 0x13ff, 0, 0x13ff },
+	[REG_ISR ... REG_IRR + 7] = { XR | X2R, 0, 0, 0xffffffff },
+	[REG_ESR] = { ALL, 0, 0, 0xff },
+	[REG_ICR] = { ALL, 0xccfff, ICR_STATUS, 0xccfff },
+	[REG_ICR_HIGH] = { XR | XW, 0xff000000, 0, 0xff000000 },
+	[REG_TIMER] = { ALL, 0x700ff, LVT_STATUS, 0x700ff },
+	[REG_THERMAL ... REG_PERF] = { ALL, 0x107ff, LVT_STATUS, 0x107ff },
+	[REG_LINT0] = { ALL, 0x1a7ff, LVT_STATUS | LVT_REMOTE_IRR, 0x1a7ff | LVT_REMOTE_IRR },
+	[REG_LINT1] = { ALL, 0x1a7ff, LVT_STATUS | LVT_REMOTE_IRR, 0x1a7ff },
+	[REG_ERROR] = { ALL, 0x100ff, LVT_STATUS, 0x100ff },
+	[REG_TMICT] = { ALL, 0xffffffff, 0, 0xffffffff },
+	[REG_TMCCT] = { XR | X2R },
+	[REG_TDCR] = { ALL, 0xb, 0, 0xb },
 	[REG_SELF_IPI] = { X2W, 0xff },
 };
+
+static inline unsigned int timer_mode(const struct halo_lapic *l)
+{
+	return l->lvt[HALO_LVT_TIMER] >> 17 & 3;
+}
+
+static inline bool timer_counts(const struct halo_lapic *l)
+{
+	return timer_mode(l) <= TIMER_PERIODIC;
+}
+
+/* log2 of the divisor: TDCR of 0 means 2, 0xa 128, 0xb 1 (11.5.4). */
+static inline unsigned int timer_shift(const struct halo_lapic *l)
+{
+	return ((l->tdcr & 3) + (l->tdcr >> 1 & 4) + 1) & 7;
+}
 
 static __always_inline unsigned int highest(const u64 words[4], u8 nonzero)
 {
@@ -75,24 +146,23 @@ static __always_inline unsigned int highest(const u64 words[4], u8 nonzero)
 	return w * 64 + fls64(words[w]) - 1;
 }
 
-/**
- * halo_lapic_update_ppr() - recompute PPR from TPR and ISR (11.8.3.1)
- * @l: the LAPIC
- */
-void halo_lapic_update_ppr(struct halo_lapic *l)
+/* PPR from TPR and ISR (11.8.3.1). */
+static void update_ppr(struct halo_lapic *l)
 {
 	u8 isrv = l->isr_words ? highest(l->isr, l->isr_words) & 0xf0 : 0;
 
 	WRITE_ONCE(l->ppr, (l->tpr & 0xf0) >= isrv ? l->tpr : isrv);
 }
 
-/**
- * halo_lapic_publish_route() - tell the other vCPUs how this one is addressed
- * @l: the LAPIC
- */
-void halo_lapic_publish_route(struct halo_lapic *l)
+static u32 apic_number(const struct halo_lapic *l)
 {
-	u64 route = l->id | (u64)(l->ldr >> 24) << HALO_ROUTE_LOGICAL_SHIFT;
+	return halo_lapic_x2apic(l) ? l->id : l->id >> 24;
+}
+
+/* Tell the other vCPUs how this one is addressed. */
+static void publish_route(struct halo_lapic *l)
+{
+	u64 route = apic_number(l) | (u64)(l->ldr >> 24) << HALO_ROUTE_LOGICAL_SHIFT;
 
 	if (l->dfr >> 28 != 0xf)
 		route |= HALO_ROUTE_CLUSTER;
@@ -105,6 +175,8 @@ void halo_lapic_publish_route(struct halo_lapic *l)
 	WRITE_ONCE(l->route, route);
 }
 
+static unsigned long lvt_deliver(struct halo_lapic *l, enum halo_lapic_lvt which);
+
 static void report_error(struct halo_lapic *l, u32 error)
 {
 	bool first = !l->errors;
@@ -112,7 +184,7 @@ static void report_error(struct halo_lapic *l, u32 error)
 	l->errors |= error;
 	/* Re-armed by the write that latches (11.5.3): no recursion from here. */
 	if (first)
-		halo_lapic_lvt_event(l, HALO_LVT_ERROR);
+		lvt_deliver(l, HALO_LVT_ERROR);
 }
 
 static void request(struct halo_lapic *l, u8 vector, bool level)
@@ -132,7 +204,10 @@ static void request(struct halo_lapic *l, u8 vector, bool level)
 		l->tmr[w] &= ~bit;
 }
 
-/* Returns the mail bits (NMI, INIT) that the vCPU itself must handle. */
+/*
+ * Something local happened: as the LVT entry says (11.5.1).  Returns the mail
+ * (NMI, INIT) that the vCPU itself must handle; timer and errors have none.
+ */
 static unsigned long lvt_deliver(struct halo_lapic *l, enum halo_lapic_lvt which)
 {
 	u32 lvt = l->lvt[which];
@@ -163,45 +238,20 @@ static unsigned long lvt_deliver(struct halo_lapic *l, enum halo_lapic_lvt which
 	}
 }
 
-/**
- * halo_lapic_lvt_event() - something local happened (owner)
- * @l: the LAPIC
- * @which: its entry in the local vector table
- *
- * Delivers as the LVT entry says (11.5.1).  For performance counters, thermal
- * sensor and CMCI; pins, timer and errors come here by themselves.
- *
- * Return: whether mail was left, i.e. halo_lapic_sync() must run before entry.
- */
-bool halo_lapic_lvt_event(struct halo_lapic *l, enum halo_lapic_lvt which)
-{
-	unsigned long events = lvt_deliver(l, which);
-
-	if (events & HALO_LAPIC_NMI)
-		set_bit(HALO_MAIL_NMI, &l->mail);
-	if (events & HALO_LAPIC_INIT)
-		set_bit(HALO_MAIL_INIT, &l->mail);
-	return events;
-}
-
 /*
  * Timer (11.5.4)
  */
 
-static u64 timer_period(const struct halo_lapic *l)
+/* How long it counts, ns. */
+static u64 timer_span(const struct halo_lapic *l)
 {
-	u64 ns = (u64)l->tmict << l->shift;
+	u64 ns = (u64)l->tmict << timer_shift(l);
 
-	return max(ns, HALO_LAPIC_MIN_PERIOD_NS);
+	return timer_mode(l) == TIMER_PERIODIC ? max(ns, HALO_LAPIC_MIN_PERIOD_NS) : ns;
 }
 
-/**
- * halo_lapic_timer_update() - make the host's timer fit the model's
- * @l: the LAPIC
- *
- * None is needed while the LVT entry is masked.
- */
-void halo_lapic_timer_update(struct halo_lapic *l)
+/* Make the host's timer fit the model's: none is needed while the LVT entry is masked. */
+static void timer_update(struct halo_lapic *l)
 {
 	if (l->running && !(l->lvt[HALO_LVT_TIMER] & LVT_MASKED)) {
 		l->armed = true;
@@ -214,13 +264,8 @@ void halo_lapic_timer_update(struct halo_lapic *l)
 	}
 }
 
-/**
- * halo_lapic_timer_run() - bring the timer to the present
- * @l: the LAPIC
- *
- * If it has expired: deliver, and go on to the next period if there is one.
- */
-void halo_lapic_timer_run(struct halo_lapic *l)
+/* Bring the timer to the present: deliver, and go on to the next period if there is one. */
+static void timer_run(struct halo_lapic *l)
 {
 	u64 now, late, period;
 
@@ -235,7 +280,7 @@ void halo_lapic_timer_run(struct halo_lapic *l)
 
 	if (timer_mode(l) == TIMER_PERIODIC) {
 		/* From the old expiry: no drift; what was missed is one event. */
-		period = timer_period(l);
+		period = timer_span(l);
 		late = now - l->deadline;
 		if (late >= period)
 			l->deadline += late / period * period;
@@ -243,24 +288,17 @@ void halo_lapic_timer_run(struct halo_lapic *l)
 	} else {
 		l->running = false;
 	}
-	halo_lapic_lvt_event(l, HALO_LVT_TIMER);
-	halo_lapic_timer_update(l);
+	lvt_deliver(l, HALO_LVT_TIMER);
+	timer_update(l);
 }
 
-/**
- * halo_lapic_timer_fired() - the armed timer went off (owner)
- * @l: the LAPIC
- *
- * Called by halo_lapic_sync(); the run loop may call it itself where the owner
- * notices first (a hardware preemption timer).  Mail of a timer that was
- * replaced meanwhile does no harm.
- */
-void halo_lapic_timer_fired(struct halo_lapic *l)
+/* Mail came.  That of a timer that was replaced meanwhile does no harm. */
+static void timer_fired(struct halo_lapic *l)
 {
 	l->armed = false;
-	halo_lapic_timer_run(l);
+	timer_run(l);
 	if (l->running && !l->armed)
-		halo_lapic_timer_update(l);
+		timer_update(l);
 }
 
 static u32 timer_count(struct halo_lapic *l)
@@ -269,32 +307,33 @@ static u32 timer_count(struct halo_lapic *l)
 
 	if (!timer_counts(l))
 		return 0;
-	halo_lapic_timer_run(l);
+	timer_run(l);
 	if (!l->running)
 		return 0;
 	left = l->deadline - l->ops->now_ns(l->ctx);
 	if ((s64)left <= 0)
 		return 1;
-	left = ((left - 1) >> l->shift) + 1;
+	left = ((left - 1) >> timer_shift(l)) + 1;
 	/* A clamped period is longer than the guest knows. */
 	return min(left, count);
 }
 
 static void set_tmict(struct halo_lapic *l, u32 value)
 {
-	u64 ns;
-
 	if (timer_mode(l) == TIMER_DEADLINE)
 		return;
-	halo_lapic_timer_run(l);
+	timer_run(l);
 	l->tmict = value;
 	l->running = value && timer_counts(l);
-	if (l->running) {
-		ns = timer_mode(l) == TIMER_PERIODIC ? timer_period(l) :
-		     (u64)value << l->shift;
-		l->deadline = l->ops->now_ns(l->ctx) + ns;
-	}
-	halo_lapic_timer_update(l);
+	l->deadline = l->ops->now_ns(l->ctx) + timer_span(l);
+	timer_update(l);
+}
+
+/* Count on from @count, at the rate that is set. */
+static void timer_resume(struct halo_lapic *l, u32 count)
+{
+	l->deadline = l->ops->now_ns(l->ctx) + ((u64)count << timer_shift(l));
+	timer_update(l);
 }
 
 static void set_tdcr(struct halo_lapic *l, u32 value)
@@ -302,12 +341,8 @@ static void set_tdcr(struct halo_lapic *l, u32 value)
 	u32 count = timer_count(l);
 
 	l->tdcr = value;
-	l->shift = divide_shift(value);
-	/* The count goes on from where it is, at the new rate. */
-	if (l->running && timer_counts(l)) {
-		l->deadline = l->ops->now_ns(l->ctx) + ((u64)count << l->shift);
-		halo_lapic_timer_update(l);
-	}
+	if (l->running && timer_counts(l))
+		timer_resume(l, count);
 }
 
 static void set_timer_lvt(struct halo_lapic *l, u32 value)
@@ -315,7 +350,7 @@ static void set_timer_lvt(struct halo_lapic *l, u32 value)
 	bool counted = timer_counts(l);
 	u32 changed;
 
-	halo_lapic_timer_run(l);
+	timer_run(l);
 	changed = l->lvt[HALO_LVT_TIMER] ^ value;
 	l->lvt[HALO_LVT_TIMER] = value;
 	/* To or from TSC-deadline mode disarms (11.5.4.1). */
@@ -323,7 +358,7 @@ static void set_timer_lvt(struct halo_lapic *l, u32 value)
 		l->running = false;
 		l->tmict = 0;
 	}
-	halo_lapic_timer_update(l);
+	timer_update(l);
 }
 
 /**
@@ -358,106 +393,26 @@ void halo_lapic_set_tsc_deadline(struct halo_lapic *l, u64 value)
 		tsc = l->ops->tsc_now(l->ctx);
 		/* The old one is due, its mail not yet read: not to be lost. */
 		if ((l->running && tsc >= l->deadline) || (value && tsc >= value))
-			halo_lapic_lvt_event(l, HALO_LVT_TIMER);
+			lvt_deliver(l, HALO_LVT_TIMER);
 		l->running = value && tsc < value;
 	}
 	l->deadline = value;
-	halo_lapic_timer_update(l);
+	timer_update(l);
 }
 
 /*
  * Registers
  */
 
-static u32 version(const struct halo_lapic *l)
+/* Does it have the register, for this kind of access? */
+static bool reg_known(unsigned int reg, u8 access)
 {
-	return 0x14 | (l->cfg.cmci ? 6 : 5) << 16 | BIT(24);
+	return reg < REG_COUNT && regs[array_index_nospec(reg, REG_COUNT)].access & access;
 }
 
-/* A register that this LAPIC has, in the mode that @access is about. */
-static bool reg_known(const struct halo_lapic *l, unsigned int reg, u8 access)
+static u32 read_reg(struct halo_lapic *l, unsigned int reg)
 {
-	reg = array_index_nospec(reg, REG_COUNT);
-	return (regs[reg].access & access) && (reg != REG_CMCI || l->cfg.cmci);
-}
-
-/**
- * halo_lapic_write_mask() - the bits of a register that software may set
- * @l: the LAPIC
- * @reg: REG_*, below REG_COUNT
- *
- * Return: the mask.
- */
-u32 halo_lapic_write_mask(const struct halo_lapic *l, unsigned int reg)
-{
-	if (reg == REG_TIMER && !l->cfg.tsc_deadline)
-		return regs[reg].mask & ~LVT_DEADLINE;
-	return regs[reg].mask;
-}
-
-/* Read-only bits: ignored on a write, not #GP. */
-static u32 read_only_bits(unsigned int reg)
-{
-	if (reg == REG_LINT0 || reg == REG_LINT1)
-		return LVT_STATUS | LVT_REMOTE_IRR;
-	return reg_is_lvt(reg) || reg == REG_ICR ? LVT_STATUS : 0;
-}
-
-static u32 word32(const u64 words[4], unsigned int i)
-{
-	return words[i >> 1 & 3] >> (i & 1) * 32;
-}
-
-/**
- * halo_lapic_read_reg() - a register's value
- * @l: the LAPIC
- * @reg: REG_*; what does not exist is zero
- *
- * Return: the value, of an ICR in x2APIC mode its low half.
- */
-u32 halo_lapic_read_reg(struct halo_lapic *l, unsigned int reg)
-{
-	switch (reg) {
-	case REG_ID:
-		return halo_lapic_x2apic(l) ? l->id : l->id << 24;
-	case REG_VERSION:
-		return version(l);
-	case REG_TPR:
-		return l->tpr;
-	case REG_PPR:
-		return l->ppr;
-	case REG_LDR:
-		if (halo_lapic_x2apic(l))
-			return l->id >> 4 << 16 | BIT(l->id & 15);
-		return l->ldr;
-	case REG_DFR:
-		return l->dfr;
-	case REG_SVR:
-		return l->svr;
-	case REG_ISR ... REG_ISR + 7:
-		return word32(l->isr, reg - REG_ISR);
-	case REG_TMR ... REG_TMR + 7:
-		return word32(l->tmr, reg - REG_TMR);
-	case REG_IRR ... REG_IRR + 7:
-		return word32(l->irr, reg - REG_IRR);
-	case REG_ESR:
-		return l->esr;
-	case REG_ICR:
-		return l->icr;
-	case REG_ICR_HIGH:
-		return l->icr >> 32;
-	case REG_CMCI:
-	case REG_TIMER ... REG_ERROR:
-		return l->lvt[lvt_of(reg)];
-	case REG_TMICT:
-		return l->tmict;
-	case REG_TMCCT:
-		return timer_count(l);
-	case REG_TDCR:
-		return l->tdcr;
-	default:
-		return 0;
-	}
+	return reg == REG_TMCCT ? timer_count(l) : l->reg[reg];
 }
 
 /* LINT0 is level-triggered, fixed, and its pin is up: (again) a request. */
@@ -472,7 +427,7 @@ static void lint0_level(struct halo_lapic *l)
 
 static void set_lvt(struct halo_lapic *l, unsigned int reg, u32 value)
 {
-	enum halo_lapic_lvt which = lvt_of(reg);
+	enum halo_lapic_lvt which = reg - REG_TIMER;
 	u32 old = l->lvt[which];
 
 	if (!(l->svr & SVR_ENABLE))
@@ -491,20 +446,20 @@ static void set_lvt(struct halo_lapic *l, unsigned int reg, u32 value)
 
 static void set_svr(struct halo_lapic *l, u32 value)
 {
-	u32 off = l->svr & ~value & SVR_ENABLE;
 	unsigned int i;
 
 	l->svr = value;
-	if (off) {
+	if (!(value & SVR_ENABLE)) {
 		for (i = 0; i < HALO_LVT_COUNT; i++)
 			l->lvt[i] |= LVT_MASKED;
-		halo_lapic_timer_update(l);
+		timer_update(l);
 	}
-	halo_lapic_publish_route(l);
+	publish_route(l);
 }
 
-static void send_icr(struct halo_lapic *l, u64 icr, bool wide)
+static void send_icr(struct halo_lapic *l, u64 icr)
 {
+	bool wide = halo_lapic_x2apic(l);
 	struct halo_ipi ipi = {
 		.dest = wide ? icr >> 32 : icr >> 56,
 		.vector = icr,
@@ -515,7 +470,6 @@ static void send_icr(struct halo_lapic *l, u64 icr, bool wide)
 		.level = true,
 	};
 
-	l->icr = icr;
 	switch (ipi.mode) {
 	case HALO_DM_FIXED:
 	case HALO_DM_LOWEST:
@@ -551,8 +505,8 @@ static void latch_errors(struct halo_lapic *l)
 	l->errors = 0;
 }
 
-/* @value is within the register's write mask. */
-static int write_reg(struct halo_lapic *l, unsigned int reg, u32 value)
+/* @value is what the register takes; of an ICR, with the destination. */
+static int write_reg(struct halo_lapic *l, unsigned int reg, u64 value)
 {
 	switch (reg) {
 	case REG_EOI:
@@ -560,17 +514,13 @@ static int write_reg(struct halo_lapic *l, unsigned int reg, u32 value)
 	case REG_TPR:
 		halo_lapic_set_tpr(l, value);
 		break;
-	case REG_ID:
-		l->id = value >> 24;
-		halo_lapic_publish_route(l);
-		break;
-	case REG_LDR:
-		l->ldr = value;
-		halo_lapic_publish_route(l);
-		break;
 	case REG_DFR:
-		l->dfr = value | 0x0fffffff;
-		halo_lapic_publish_route(l);
+		value |= 0x0fffffff;
+		fallthrough;
+	case REG_ID:
+	case REG_LDR:
+		l->reg[reg] = value;
+		publish_route(l);
 		break;
 	case REG_SVR:
 		set_svr(l, value);
@@ -579,12 +529,13 @@ static int write_reg(struct halo_lapic *l, unsigned int reg, u32 value)
 		latch_errors(l);
 		break;
 	case REG_ICR:
-		send_icr(l, (l->icr & ~0xffffffffULL) | value, false);
+		l->icr = value;
+		send_icr(l, value);
 		break;
-	case REG_ICR_HIGH:
-		l->icr = (u64)value << 32 | (u32)l->icr;
+	case REG_SELF_IPI:
+		/* Same as an ICR write with shorthand self (11.12.11). */
+		send_icr(l, HALO_SH_SELF << 18 | value);
 		break;
-	case REG_CMCI:
 	case REG_TIMER ... REG_ERROR:
 		set_lvt(l, reg, value);
 		break;
@@ -595,6 +546,7 @@ static int write_reg(struct halo_lapic *l, unsigned int reg, u32 value)
 		set_tdcr(l, value);
 		break;
 	default:
+		l->reg[reg] = value;
 		break;
 	}
 	return 0;
@@ -617,14 +569,14 @@ u64 halo_lapic_mmio_read(struct halo_lapic *l, u32 offset, unsigned int size)
 	unsigned int byte = offset & 15;
 	u64 value;
 
-	if (reg >= REG_COUNT || !reg_known(l, reg, XR)) {
+	if (!reg_known(reg, XR)) {
 		report_error(l, ESR_REGISTER);
 		return 0;
 	}
 	reg = array_index_nospec(reg, REG_COUNT);
 	if (byte > 3)
 		return 0;
-	value = halo_lapic_read_reg(l, reg) >> byte * 8;
+	value = read_reg(l, reg) >> byte * 8;
 	return size >= 4 ? value : value & (BIT_ULL(size * 8) - 1);
 }
 
@@ -648,14 +600,17 @@ int halo_lapic_mmio_write(struct halo_lapic *l, u32 offset, unsigned int size,
 		return 0;
 	if (reg == REG_EOI)
 		return halo_lapic_eoi(l);
-	if (reg >= REG_COUNT || !reg_known(l, reg, XW)) {
+	if (!reg_known(reg, XW)) {
 		/* A read-only register exists: no error. */
-		if (reg >= REG_COUNT || !reg_known(l, reg, XR))
+		if (!reg_known(reg, XR))
 			report_error(l, ESR_REGISTER);
 		return 0;
 	}
 	reg = array_index_nospec(reg, REG_COUNT);
-	return write_reg(l, reg, (u32)value & halo_lapic_write_mask(l, reg));
+	value &= regs[reg].mask;
+	if (reg == REG_ICR)
+		value |= l->icr & ~0xffffffffULL;
+	return write_reg(l, reg, value);
 }
 
 /**
@@ -670,12 +625,10 @@ int halo_lapic_msr_read(struct halo_lapic *l, u32 msr, u64 *value)
 {
 	unsigned int reg = msr - MSR_X2APIC;
 
-	if (reg >= REG_COUNT || !halo_lapic_x2apic(l))
+	if (!halo_lapic_x2apic(l) || !reg_known(reg, X2R))
 		return -EINVAL;
 	reg = array_index_nospec(reg, REG_COUNT);
-	if (!reg_known(l, reg, X2R))
-		return -EINVAL;
-	*value = reg == REG_ICR ? l->icr : halo_lapic_read_reg(l, reg);
+	*value = reg == REG_ICR ? l->icr : read_reg(l, reg);
 	return 0;
 }
 
@@ -690,35 +643,22 @@ int halo_lapic_msr_read(struct halo_lapic *l, u32 msr, u64 *value)
 int halo_lapic_msr_write(struct halo_lapic *l, u32 msr, u64 value)
 {
 	unsigned int reg = msr - MSR_X2APIC;
-	u32 mask;
+	u64 allowed;
 
-	if (unlikely(reg >= REG_COUNT || !halo_lapic_x2apic(l)))
+	if (unlikely(!halo_lapic_x2apic(l)))
 		return -EINVAL;
 	/* The most frequent of all. */
 	if (reg == REG_EOI && likely(!value))
 		return halo_lapic_eoi(l);
+	if (unlikely(!reg_known(reg, X2W)))
+		return -EINVAL;
 	reg = array_index_nospec(reg, REG_COUNT);
-	if (unlikely(!reg_known(l, reg, X2W)))
+	allowed = regs[reg].mask | regs[reg].status;
+	if (reg == REG_ICR)
+		allowed |= ~0xffffffffULL;
+	if (unlikely(value & ~allowed))
 		return -EINVAL;
-	mask = halo_lapic_write_mask(l, reg);
-	if (unlikely((u32)value & ~(mask | read_only_bits(reg))))
-		return -EINVAL;
-
-	if (reg == REG_ICR) {
-		send_icr(l, value & ~(u64)ICR_STATUS, true);
-		return 0;
-	}
-	if (unlikely(value >> 32))
-		return -EINVAL;
-	if (reg == REG_SELF_IPI) {
-		/* Same as an ICR write with shorthand self (11.12.11). */
-		if (value < FIRST_VECTOR)
-			report_error(l, ESR_SEND_ILLEGAL);
-		else if (l->svr & SVR_ENABLE)
-			request(l, value, false);
-		return 0;
-	}
-	return write_reg(l, reg, value & mask);
+	return write_reg(l, reg, value & ~(u64)regs[reg].status);
 }
 
 /**
@@ -729,7 +669,7 @@ int halo_lapic_msr_write(struct halo_lapic *l, u32 msr, u64 value)
 void halo_lapic_set_tpr(struct halo_lapic *l, u8 tpr)
 {
 	l->tpr = tpr;
-	halo_lapic_update_ppr(l);
+	update_ppr(l);
 }
 
 /**
@@ -753,7 +693,7 @@ int halo_lapic_eoi(struct halo_lapic *l)
 	l->isr[w] &= ~bit;
 	if (!l->isr[w])
 		l->isr_words &= ~BIT(w);
-	halo_lapic_update_ppr(l);
+	update_ppr(l);
 	if (likely(!(l->tmr[w] & bit)))
 		return 0;
 
@@ -769,11 +709,8 @@ int halo_lapic_eoi(struct halo_lapic *l)
  * Interrupts in
  */
 
-/**
- * halo_lapic_fold_pir() - move posted interrupts to IRR and TMR
- * @l: the LAPIC
- */
-void halo_lapic_fold_pir(struct halo_lapic *l)
+/* Posted interrupts go to IRR and TMR. */
+static void fold_pir(struct halo_lapic *l)
 {
 	unsigned int w;
 	u64 bits, level;
@@ -815,12 +752,12 @@ unsigned long halo_lapic_sync(struct halo_lapic *l)
 		return 0;
 	mail = xchg(&l->mail, 0);
 	if (mail & BIT(HALO_MAIL_PIR))
-		halo_lapic_fold_pir(l);
+		fold_pir(l);
 	if (likely(!(mail & ~BIT(HALO_MAIL_PIR))))
 		return 0;
 
 	if (mail & BIT(HALO_MAIL_TIMER))
-		halo_lapic_timer_fired(l);
+		timer_fired(l);
 	if (mail & BIT(HALO_MAIL_LINT0))
 		mail |= line_rose(l, 0);
 	if (mail & BIT(HALO_MAIL_LINT1))
@@ -862,7 +799,7 @@ void halo_lapic_ack(struct halo_lapic *l, u8 vector)
 		l->irr_words &= ~BIT(w);
 	l->isr[w] |= bit;
 	l->isr_words |= BIT(w);
-	halo_lapic_update_ppr(l);
+	update_ppr(l);
 }
 
 /**
@@ -882,4 +819,238 @@ bool halo_lapic_extint_pending(const struct halo_lapic *l)
 		return true;
 	return (l->lvt[HALO_LVT_LINT0] & (LVT_MASKED | 0x700)) ==
 	       HALO_DM_EXTINT << 8;
+}
+
+/*
+ * State as a whole
+ */
+
+static void clear_pir(struct halo_lapic *l)
+{
+	unsigned int w;
+
+	/*
+	 * Mail first: the other way round, a vector posted in between would stay
+	 * in PIR with no mail about it, and its next post would not leave any.
+	 */
+	clear_bit(HALO_MAIL_PIR, &l->mail);
+	for (w = 0; w < 4; w++)
+		xchg(&l->pir[w], 0);
+}
+
+/* ID in the form that it has in this mode; an x2APIC's LDR follows from it (11.12.10.2). */
+static void set_id(struct halo_lapic *l, u32 id)
+{
+	bool x2 = halo_lapic_x2apic(l);
+
+	l->id = x2 ? id : id << 24;
+	l->ldr = x2 ? id >> 4 << 16 | BIT(id & 15) : 0;
+}
+
+/**
+ * halo_lapic_init() - build a LAPIC in its power-up state
+ * @l: memory for it, any content
+ * @id: its number, and initial APIC ID; 0 is the bootstrap processor's
+ * @phys_bits: width of a guest-physical address, 32 to 52
+ * @ops: surroundings; must outlive it
+ * @ctx: argument of @ops
+ */
+void halo_lapic_init(struct halo_lapic *l, u32 id, u8 phys_bits,
+		     const struct halo_lapic_ops *ops, void *ctx)
+{
+	memset(l, 0, sizeof(*l));
+	l->number = id;
+	l->phys_bits = phys_bits;
+	l->ops = ops;
+	l->ctx = ctx;
+	halo_lapic_reset(l);
+}
+
+/**
+ * halo_lapic_reset() - power-up or RESET (11.4.7.1)
+ * @l: the LAPIC
+ *
+ * Pins keep their levels.  Mail is dropped.
+ */
+void halo_lapic_reset(struct halo_lapic *l)
+{
+	l->base = HALO_LAPIC_DEFAULT_BASE | HALO_APIC_BASE_ENABLE |
+		  (l->number ? 0 : HALO_APIC_BASE_BSP);
+	WRITE_ONCE(l->mail, 0);
+	set_id(l, l->number);
+	halo_lapic_init_reset(l);
+}
+
+/**
+ * halo_lapic_init_reset() - what an INIT does to the LAPIC (11.4.7.3)
+ * @l: the LAPIC
+ *
+ * As a reset, but APIC ID, APIC_BASE (x2APIC mode with it) and mail for the
+ * vCPU itself stay.
+ */
+void halo_lapic_init_reset(struct halo_lapic *l)
+{
+	u32 id = apic_number(l);
+	unsigned int i;
+
+	l->running = false;
+	timer_update(l);
+	memset(l->reg, 0, sizeof(l->reg));
+	l->irr_words = 0;
+	l->isr_words = 0;
+	l->errors = 0;
+	l->version = VERSION_VALUE;
+	l->dfr = ~0U;
+	l->svr = 0xff;
+	for (i = 0; i < HALO_LVT_COUNT; i++)
+		l->lvt[i] = LVT_MASKED;
+	set_id(l, id);
+	clear_pir(l);
+	clear_bit(HALO_MAIL_TIMER, &l->mail);
+	clear_bit(HALO_MAIL_ILLEGAL, &l->mail);
+	publish_route(l);
+}
+
+/**
+ * halo_lapic_set_base() - WRMSR of IA32_APIC_BASE (11.12.5)
+ * @l: the LAPIC
+ * @value: EDX:EAX
+ * @host: on behalf of userspace: any mode may follow any other
+ *
+ * The bit that CPUID shows (1:EDX bit 9) follows HALO_APIC_BASE_ENABLE.
+ *
+ * Return: 0, or -EINVAL for #GP(0): reserved bits, x2APIC without enable, from
+ * x2APIC to xAPIC, from disabled straight to x2APIC.
+ */
+int halo_lapic_set_base(struct halo_lapic *l, u64 value, bool host)
+{
+	bool enable = value & HALO_APIC_BASE_ENABLE, x2 = value & HALO_APIC_BASE_X2APIC;
+	u64 changed = l->base ^ value;
+
+	if ((value & (0xff | BIT_ULL(9))) || value >> l->phys_bits || (x2 && !enable))
+		return -EINVAL;
+	if (!host && (changed & HALO_APIC_BASE_X2APIC) && (x2 ? !halo_lapic_enabled(l) : enable))
+		return -EINVAL;
+	l->base = value;
+	if (changed & HALO_APIC_BASE_X2APIC) {
+		/* The destination has another place in the other mode. */
+		l->icr = (u32)l->icr;
+		set_id(l, l->number);
+	}
+	/* Switched off, it forgets (11.4.3). */
+	if ((changed & HALO_APIC_BASE_ENABLE) && !enable) {
+		set_id(l, l->number);
+		halo_lapic_init_reset(l);
+	}
+	publish_route(l);
+	return 0;
+}
+
+static u32 get32(const u8 *image, unsigned int reg)
+{
+	u32 value;
+
+	memcpy(&value, image + reg * 16, sizeof(value));
+	return value;
+}
+
+/**
+ * halo_lapic_save() - the registers as an image of the xAPIC page
+ * @l: the LAPIC; its vCPU does not run
+ * @image: where they go; all of it is written
+ *
+ * Interrupts in the mail are folded into IRR first.  In x2APIC mode ID and LDR
+ * have their 32-bit form.  APIC_BASE and TSC_DEADLINE are MSRs, not in here.
+ */
+void halo_lapic_save(struct halo_lapic *l, u8 image[HALO_LAPIC_IMAGE_BYTES])
+{
+	unsigned int reg;
+	u32 value;
+
+	if (test_and_clear_bit(HALO_MAIL_PIR, &l->mail))
+		fold_pir(l);
+	timer_run(l);
+	memset(image, 0, HALO_LAPIC_IMAGE_BYTES);
+	for (reg = 0; reg < REG_COUNT; reg++) {
+		value = read_reg(l, reg);
+		memcpy(image + reg * 16, &value, sizeof(value));
+	}
+}
+
+/*
+ * Userspace hands in any bytes it likes: what passes here is as safe as what came
+ * through a guest's write.
+ */
+static bool image_valid(const struct halo_lapic *l, const u8 *image)
+{
+	bool x2 = halo_lapic_x2apic(l);
+	unsigned int reg;
+
+	for (reg = 0; reg < REG_COUNT; reg++) {
+		/* What an x2APIC does not have, or only reads, is looked at below. */
+		if (x2 && !(regs[reg].access & X2W))
+			continue;
+		if (regs[reg].image && (get32(image, reg) & ~regs[reg].image))
+			return false;
+	}
+	/* Vectors 0 to 15 are never requested. */
+	return (!x2 || get32(image, REG_ID) == l->number) &&
+	       (get32(image, REG_DFR) | 0xf0000000) == 0xffffffff &&
+	       get32(image, REG_TMCCT) <= get32(image, REG_TMICT) &&
+	       !((get32(image, REG_IRR) | get32(image, REG_ISR)) & 0xffff);
+}
+
+static u8 nonzero_words(const u64 words[4])
+{
+	unsigned int w;
+	u8 nonzero = 0;
+
+	for (w = 0; w < 4; w++)
+		if (words[w])
+			nonzero |= BIT(w);
+	return nonzero;
+}
+
+/**
+ * halo_lapic_load() - set the registers from an image of the xAPIC page
+ * @l: the LAPIC; its vCPU does not run; APIC_BASE is set already
+ * @image: as halo_lapic_save() gives it
+ *
+ * What is not a register, or is computed (version, PPR, LDR of an x2APIC), is
+ * not looked at; the mask bits of a disabled LAPIC are set.  A count that was
+ * running goes on; TSC_DEADLINE is loaded after this.
+ *
+ * Return: 0, or -EINVAL if a register has a value that the guest could not have
+ * given it; nothing has changed then.
+ */
+int halo_lapic_load(struct halo_lapic *l,
+		    const u8 image[HALO_LAPIC_IMAGE_BYTES])
+{
+	u32 count = get32(image, REG_TMCCT), *lint0 = &l->lvt[HALO_LVT_LINT0];
+	unsigned int reg;
+
+	/* What is off has no registers. */
+	if (!halo_lapic_enabled(l))
+		return 0;
+	if (!image_valid(l, image))
+		return -EINVAL;
+
+	clear_pir(l);
+	for (reg = 0; reg < REG_COUNT; reg++)
+		if (regs[reg].image)
+			l->reg[reg] = get32(image, reg);
+	if (halo_lapic_x2apic(l))
+		set_id(l, l->number);
+	l->errors = 0;
+	l->irr_words = nonzero_words(l->irr);
+	l->isr_words = nonzero_words(l->isr);
+	if ((*lint0 & (LVT_LEVEL | 0x700)) != LVT_LEVEL)
+		*lint0 &= ~(u32)LVT_REMOTE_IRR;
+	/* Masks the LVT of a LAPIC that is off, and tells the others. */
+	set_svr(l, l->svr);
+	l->running = count && timer_counts(l);
+	clear_bit(HALO_MAIL_TIMER, &l->mail);
+	timer_resume(l, count);
+	update_ppr(l);
+	return 0;
 }

@@ -8,11 +8,10 @@
  *   context" is for the owner alone: the thread that holds vcpu->lock, i.e. the
  *   vCPU thread, or an ioctl while the vCPU does not run.
  * - Any context (other vCPUs, hrtimer callbacks, irqfd): halo_lapic_post(),
- *   halo_lapic_set_line(), halo_lapic_post_timer(), halo_lapic_route(),
- *   halo_lapic_match(), halo_lapic_lowest().  They use the mailbox and the
- *   published routing facts, with atomics, and take no lock.  Some results
- *   ask for a kick: the vCPU's thread must be made to call
- *   halo_lapic_sync() (IPI out of the guest, or wake-up from HLT).
+ *   halo_lapic_set_line(), halo_lapic_post_timer(), halo_lapic_route().
+ *   They use the mailbox and the published routing facts, with atomics, and
+ *   take no lock.  Some results ask for a kick: the vCPU's thread must be made
+ *   to call halo_lapic_sync() (IPI out of the guest, or wake-up from HLT).
  * - Before each VM entry, with interrupts off and the "in guest" mark set and a
  *   full barrier after it, the owner looks at halo_lapic_mail(); if it is
  *   true, clear the mark and call halo_lapic_sync(), which folds the mailbox
@@ -110,27 +109,8 @@ struct halo_lapic_ops {
 	void (*kick)(void *ctx);
 };
 
-/**
- * struct halo_lapic_config - what a LAPIC is built with
- * @id: initial APIC ID
- * @phys_bits: width of a guest-physical address (reserved bits of APIC_BASE)
- * @bsp: bootstrap processor
- * @x2apic: x2APIC mode may be entered
- * @tsc_deadline: the timer has TSC-deadline mode
- * @cmci: LVT CMCI exists (MCG_CAP bit 10)
- */
-struct halo_lapic_config {
-	u32 id;
-	u8 phys_bits;
-	bool bsp;
-	bool x2apic;
-	bool tsc_deadline;
-	bool cmci;
-};
-
 /* Index into struct halo_lapic lvt. */
 enum halo_lapic_lvt {
-	HALO_LVT_CMCI,
 	HALO_LVT_TIMER,
 	HALO_LVT_THERMAL,
 	HALO_LVT_PERF,
@@ -180,65 +160,82 @@ enum halo_lapic_lvt {
 
 /**
  * struct halo_lapic - one local APIC
- * @irr: interrupt request register
- * @isr: in-service register
- * @tmr: trigger mode register
- * @irr_words: bit w is set when @irr word w is not zero
- * @isr_words: the same of @isr
+ * @reg: the registers, as in the xAPIC page: one every 16 bytes there.  In here by
+ *	name what has more to it than a read and a write
+ * @id: APIC ID, in its high byte unless in x2APIC mode (in xAPIC mode the guest
+ *	may write it)
+ * @version: version
  * @tpr: task priority register
  * @ppr: processor priority register, always up to date
- * @lvt: local vector table, HALO_LVT_*
- * @svr: spurious vector register
- * @esr: error status register, as latched by the last write
- * @errors: errors seen since then
  * @ldr: logical destination register
  * @dfr: destination format register
- * @id: APIC ID (in xAPIC mode the guest may write it)
+ * @svr: spurious vector register
+ * @isr: in-service register
+ * @tmr: trigger mode register
+ * @irr: interrupt request register
+ * @esr: error status register, as latched by the last write
  * @icr: interrupt command register, destination in the high half
+ * @lvt: local vector table, HALO_LVT_*
  * @tmict: timer initial count
  * @tdcr: timer divide configuration
- * @shift: log2 of the divisor that @tdcr means, 0 to 7
+ * @irr_words: bit w is set when @irr word w is not zero
+ * @isr_words: the same of @isr
+ * @phys_bits: width of a guest-physical address (reserved bits of APIC_BASE)
  * @running: the timer counts (or a TSC deadline is set)
  * @armed: ops->timer_arm() was called and has not fired
+ * @number: the vCPU's number, initial APIC ID
+ * @errors: errors seen since @esr was written
  * @deadline: when the timer fires next: ns, or guest TSC in TSC-deadline mode
  * @base: MSR APIC_BASE
- * @cfg: what it was built with
  * @ops: surroundings
  * @ctx: argument of @ops
  * @mail: mailbox: HALO_MAIL_*
  * @pir: posted interrupt requests
  * @pir_level: whether the last post of a vector was level-triggered
  * @lines: input pins, bit 0 LINT0, bit 1 LINT1
- * @sipi_vector: vector of the last SIPI
  * @route: routing facts, HALO_ROUTE_*
+ * @sipi_vector: vector of the last SIPI
  *
  * From @mail on, fields are shared: set by any context with atomics (@route and
  * @ppr: by the owner, read by others).
  */
 struct halo_lapic {
-	u64 irr[4];
-	u64 isr[4];
-	u64 tmr[4];
+	union {
+		u32 reg[64];
+		struct {
+			u32 gap0[2];
+			u32 id;
+			u32 version;
+			u32 gap4[4];
+			u32 tpr;
+			u32 gap9;
+			u32 ppr;
+			u32 gapb[2];
+			u32 ldr;
+			u32 dfr;
+			u32 svr;
+			u64 isr[4];
+			u64 tmr[4];
+			u64 irr[4];
+			u32 esr;
+			u32 gap29[7];
+			u64 icr;
+			u32 lvt[HALO_LVT_COUNT];
+			u32 tmict;
+			u32 gap39[5];
+			u32 tdcr;
+			u32 gap3f;
+		};
+	};
 	u8 irr_words;
 	u8 isr_words;
-	u8 tpr;
-	u8 ppr;
-	u8 shift;
+	u8 phys_bits;
 	bool running;
 	bool armed;
-	u32 lvt[HALO_LVT_COUNT];
-	u32 svr;
-	u32 esr;
+	u32 number;
 	u32 errors;
-	u32 ldr;
-	u32 dfr;
-	u32 id;
-	u32 tmict;
-	u32 tdcr;
-	u64 icr;
 	u64 deadline;
 	u64 base;
-	struct halo_lapic_config cfg;
 	const struct halo_lapic_ops *ops;
 	void *ctx;
 
@@ -251,7 +248,7 @@ struct halo_lapic {
 };
 
 /* Life. */
-void halo_lapic_init(struct halo_lapic *l, const struct halo_lapic_config *cfg,
+void halo_lapic_init(struct halo_lapic *l, u32 id, u8 phys_bits,
 		     const struct halo_lapic_ops *ops, void *ctx);
 void halo_lapic_reset(struct halo_lapic *l);
 void halo_lapic_init_reset(struct halo_lapic *l);
@@ -265,8 +262,7 @@ int halo_lapic_mmio_write(struct halo_lapic *l, u32 offset, unsigned int size,
 			  u64 value);
 int halo_lapic_msr_read(struct halo_lapic *l, u32 msr, u64 *value);
 int halo_lapic_msr_write(struct halo_lapic *l, u32 msr, u64 value);
-int halo_lapic_set_base(struct halo_lapic *l, u64 value);
-int halo_lapic_load_base(struct halo_lapic *l, u64 value);
+int halo_lapic_set_base(struct halo_lapic *l, u64 value, bool host);
 u64 halo_lapic_tsc_deadline(const struct halo_lapic *l);
 void halo_lapic_set_tsc_deadline(struct halo_lapic *l, u64 value);
 void halo_lapic_set_tpr(struct halo_lapic *l, u8 tpr);
@@ -274,18 +270,13 @@ int halo_lapic_eoi(struct halo_lapic *l);
 
 /* Interrupts in. */
 unsigned long halo_lapic_sync(struct halo_lapic *l);
-void halo_lapic_timer_fired(struct halo_lapic *l);
 int halo_lapic_pending(const struct halo_lapic *l);
 void halo_lapic_ack(struct halo_lapic *l, u8 vector);
 bool halo_lapic_extint_pending(const struct halo_lapic *l);
-bool halo_lapic_lvt_event(struct halo_lapic *l, enum halo_lapic_lvt which);
 
 /* Any context. */
 unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig);
 bool halo_lapic_set_line(struct halo_lapic *l, unsigned int pin, bool level);
-bool halo_lapic_match(const struct halo_lapic *l, const struct halo_ipi *ipi);
-int halo_lapic_lowest(struct halo_lapic *const *all, unsigned int count,
-		      const struct halo_ipi *ipi, u32 *turn);
 int halo_lapic_route(struct halo_lapic *const *all, unsigned int count,
 		     const struct halo_lapic *from, const struct halo_ipi *ipi,
 		     u32 *turn);
@@ -311,18 +302,6 @@ static inline bool halo_lapic_post_timer(struct halo_lapic *l)
 static inline bool halo_lapic_mail(const struct halo_lapic *l)
 {
 	return READ_ONCE(l->mail);
-}
-
-/**
- * halo_lapic_idle() - nothing requested at all: two loads, no scan
- * @l: the LAPIC
- *
- * Return: true when neither the mailbox nor IRR holds anything.  ExtINT and
- * events already handed out by halo_lapic_sync() are not looked at.
- */
-static inline bool halo_lapic_idle(const struct halo_lapic *l)
-{
-	return !l->irr_words && !READ_ONCE(l->mail);
 }
 
 /**

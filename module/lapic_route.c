@@ -58,27 +58,17 @@ static bool match_logical(u64 route, const struct halo_ipi *ipi)
 	return dest >> 4 == ldr >> 4 && (dest & ldr & 0xf);
 }
 
-static bool match_route(u64 route, const struct halo_ipi *ipi)
+/*
+ * Is a message's destination this LAPIC (11.6.2, 11.12.10)?  All ones, of the
+ * width of the sender's destination, is everybody.
+ */
+static bool match(u64 route, const struct halo_ipi *ipi)
 {
 	if (!(route & HALO_ROUTE_ENABLED))
 		return false;
 	if (ipi->dest == (ipi->wide ? ~0U : 0xff))
 		return true;
 	return ipi->logical ? match_logical(route, ipi) : ipi->dest == (u32)route;
-}
-
-/**
- * halo_lapic_match() - is a message's destination this LAPIC (11.6.2, 11.12.10)
- * @l: the LAPIC
- * @ipi: message; its shorthand is not looked at
- *
- * All ones, of the width of the sender's destination, is everybody.
- *
- * Return: whether it is addressed.
- */
-bool halo_lapic_match(const struct halo_lapic *l, const struct halo_ipi *ipi)
-{
-	return match_route(READ_ONCE(l->route), ipi);
 }
 
 /**
@@ -170,10 +160,14 @@ static bool selected(const struct halo_lapic *l, const struct halo_lapic *from,
 	case HALO_SH_OTHERS:
 		return l != from;
 	default:
-		return halo_lapic_match(l, ipi);
+		return match(READ_ONCE(l->route), ipi);
 	}
 }
 
+/*
+ * Lowest-priority arbitration (11.6.2.4): the lowest PPR of those addressed and
+ * switched on; among equals, in turn.  A race over @turn is harmless.
+ */
 static int lowest(struct halo_lapic *const *all, unsigned int count,
 		  const struct halo_lapic *from, const struct halo_ipi *ipi,
 		  u32 *turn)
@@ -198,23 +192,6 @@ static int lowest(struct halo_lapic *const *all, unsigned int count,
 	if (best >= 0)
 		WRITE_ONCE(*turn, best + 1);
 	return best;
-}
-
-/**
- * halo_lapic_lowest() - lowest-priority arbitration (11.6.2.4)
- * @all: the VM's LAPICs; entries may be NULL
- * @count: how many
- * @ipi: message
- * @turn: where the last search ended; any value; a race over it is harmless
- *
- * Lowest PPR of those addressed and switched on; among equals, in turn.
- *
- * Return: an index into @all, or -1.
- */
-int halo_lapic_lowest(struct halo_lapic *const *all, unsigned int count,
-		      const struct halo_ipi *ipi, u32 *turn)
-{
-	return lowest(all, count, NULL, ipi, turn);
 }
 
 static int deliver(struct halo_lapic *l, const struct halo_lapic *from,

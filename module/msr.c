@@ -337,9 +337,7 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 		preempt_enable();
 		return 0;
 	case MSR_IA32_APICBASE:
-		ret = host ? halo_lapic_load_base(&vcpu->lapic, value) :
-			     halo_lapic_set_base(&vcpu->lapic, value);
-		return ret ? -EINVAL : 0;
+		return halo_lapic_set_base(&vcpu->lapic, value, host);
 	case 0x800 ... 0x8ff:
 		ret = halo_lapic_msr_write(&vcpu->lapic, index, value);
 		return ret < 0 ? -EINVAL : host ? 0 : ret;

@@ -101,13 +101,6 @@ static int halo_vcpu_areas(struct halo_vcpu *vcpu, u32 entries)
 
 static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_create_vcpu *arg)
 {
-	const struct halo_lapic_config lapic = {
-		.id = arg->id,
-		.phys_bits = boot_cpu_data.x86_phys_bits,
-		.bsp = arg->id == 0,
-		.x2apic = true,
-		.tsc_deadline = true,
-	};
 	struct halo_vcpu *vcpu;
 	int err;
 
@@ -140,7 +133,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->cpu.root = halo_mem_root(&vm->mem);
 	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
-	halo_lapic_init(&vcpu->lapic, &lapic, &halo_lapic_glue, vcpu);
+	halo_lapic_init(&vcpu->lapic, arg->id, vcpu->caps.maxphyaddr, &halo_lapic_glue, vcpu);
 	halo_vcpu_reset(vcpu, false);
 	vcpu->mp_state = arg->id == 0 ? HALO_MP_RUNNABLE : HALO_MP_UNINITIALIZED;
 	return vcpu;
@@ -251,7 +244,7 @@ static long halo_vcpu_set_cpuid(struct halo_vcpu *vcpu, void __user *arg)
 	halo_cpuid_clamp(table, halo_cpuid_host);
 	swap(table, vcpu->cpuid);
 	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
-	vcpu->lapic.cfg.phys_bits = vcpu->caps.maxphyaddr;
+	vcpu->lapic.phys_bits = vcpu->caps.maxphyaddr;
 	halo_be->refresh(&vcpu->cpu);
 out:
 	kvfree(table);

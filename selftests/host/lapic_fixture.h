@@ -118,12 +118,6 @@ static const struct halo_lapic_ops fx_ops = {
 	.kick = fx_kick,
 };
 
-static inline void fx_config(struct halo_lapic_config *cfg, unsigned int id)
-{
-	*cfg = (struct halo_lapic_config){ .id = id, .phys_bits = 40, .bsp = !id, .x2apic = true,
-					   .tsc_deadline = true };
-}
-
 static inline void wr(struct cpu *c, u32 offset, u32 value)
 {
 	(void)halo_lapic_mmio_write(&c->l, offset, 4, value);
@@ -137,7 +131,6 @@ static inline u32 rd(struct cpu *c, u32 offset)
 /* All LAPICs as after power-up, then switched on by software. */
 static inline int fx_setup(void **state)
 {
-	struct halo_lapic_config cfg;
 	unsigned int i;
 
 	memset(cpu, 0, sizeof(cpu));
@@ -145,9 +138,8 @@ static inline int fx_setup(void **state)
 	now_tsc = 1ULL << 50;
 	turn = 0;
 	for (i = 0; i < CPUS; i++) {
-		fx_config(&cfg, i);
 		cpu[i].index = i;
-		halo_lapic_init(&cpu[i].l, &cfg, &fx_ops, &cpu[i]);
+		halo_lapic_init(&cpu[i].l, i, 40, &fx_ops, &cpu[i]);
 		all[i] = &cpu[i].l;
 		wr(&cpu[i], SVR, 0x1ff);
 	}
@@ -156,7 +148,7 @@ static inline int fx_setup(void **state)
 
 static inline int fx_x2apic(struct cpu *c)
 {
-	return halo_lapic_set_base(&c->l, c->l.base | HALO_APIC_BASE_X2APIC);
+	return halo_lapic_set_base(&c->l, c->l.base | HALO_APIC_BASE_X2APIC, false);
 }
 
 static inline int wr_msr(struct cpu *c, u32 offset, u64 value)
@@ -182,6 +174,12 @@ static inline int take_irq(struct cpu *c)
 	if (vector >= 0)
 		halo_lapic_ack(&c->l, vector);
 	return vector;
+}
+
+/* Neither mail nor requests. */
+static inline bool idle(const struct halo_lapic *l)
+{
+	return !l->irr_words && !halo_lapic_mail(l);
 }
 
 static inline bool in_irr(struct cpu *c, u8 vector)

@@ -21,7 +21,7 @@ struct naive {
 	u8 tpr;
 	u32 id, ldr, dfr, svr, esr, errors, tmict, tdcr;
 	u32 icr_low, icr_high;
-	u32 timer, thermal, perf, lint0, lint1, error, cmci;
+	u32 timer, thermal, perf, lint0, lint1, error;
 	bool running;
 	u64 left, deadline;
 	bool nmi, init, sipi;
@@ -195,7 +195,6 @@ static void naive_reset_regs(void)
 	m.lint0 = MASKED;
 	m.lint1 = MASKED;
 	m.error = MASKED;
-	m.cmci = MASKED;
 	m.nmi = old.nmi;
 	m.init = old.init;
 	m.sipi = old.sipi;
@@ -304,7 +303,6 @@ static void naive_set(u32 offset, u32 v)
 		m.lint0 |= MASKED;
 		m.lint1 |= MASKED;
 		m.error |= MASKED;
-		m.cmci |= MASKED;
 		break;
 	case ESR:
 		m.esr = m.errors;
@@ -318,7 +316,6 @@ static void naive_set(u32 offset, u32 v)
 	case LVTT: naive_timer_lvt(soft_masked(v & 0x700ff)); break;
 	case THERMAL: m.thermal = soft_masked(v & 0x107ff); break;
 	case PERF: m.perf = soft_masked(v & 0x107ff); break;
-	case CMCI: m.cmci = soft_masked(v & 0x107ff); break;
 	case LINT0:
 		old = m.lint0;
 		m.lint0 = soft_masked(v & 0x1a7ff);
@@ -469,7 +466,7 @@ static void compare(void)
 	m.init = false;
 	m.sipi = false;
 	SAME("pending", (u64)halo_lapic_pending(&c->l), (u64)naive_pending());
-	SAME("idle", halo_lapic_idle(&c->l), highest_of(m.irr) < 0);
+	SAME("idle", idle(&c->l), highest_of(m.irr) < 0);
 	SAME("extint", halo_lapic_extint_pending(&c->l),
 	     m.line[0] && (!m.on || (m.lint0 & (MASKED | 0x700)) == 0x700));
 	SAME("deadline", halo_lapic_tsc_deadline(&c->l),
@@ -629,10 +626,7 @@ msr:
 	case 14:
 		if (random >> 8 & 1) {
 			round_trip();
-		} else if (random >> 9 & 3) {
-			halo_lapic_lvt_event(&c->l, HALO_LVT_THERMAL + (random >> 11 & 1));
-			naive_local(random >> 11 & 1 ? m.perf : m.thermal);
-		} else {
+		} else if (random >> 9 & 1) {
 			halo_lapic_init_reset(&c->l);
 			naive_reset_regs();
 		}
@@ -644,7 +638,7 @@ msr:
 		/* The driver knows no other page. */
 		if (value >> 12 != HALO_LAPIC_DEFAULT_BASE >> 12)
 			break;
-		got = halo_lapic_set_base(&c->l, value);
+		got = halo_lapic_set_base(&c->l, value, false);
 		SAME("APIC_BASE's fault", got, naive_base(value) ? 0 : (u64)-EINVAL);
 		break;
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* sources: module/lapic.c module/lapic_state.c module/lapic_route.c */
+/* sources: module/lapic.c module/lapic_route.c */
 /*
  * The LAPIC: registers in both modes, priorities, EOI, pins, errors, state.
  */
@@ -40,22 +40,7 @@ static void after_power_up(void **state)
 	assert_int_equal(l->base, 0xfee00900);
 	assert_int_equal(cpu[1].l.base, 0xfee00800);
 	assert_int_equal(rd(&cpu[3], ID), 3 << 24);
-	assert_true(halo_lapic_idle(l));
-}
-
-static void cmci_is_a_choice(void **state)
-{
-	struct halo_lapic_config cfg;
-
-	wr(c, CMCI, 0x20);
-	assert_int_equal(rd(c, CMCI), 0);
-	fx_config(&cfg, 0);
-	cfg.cmci = true;
-	halo_lapic_init(l, &cfg, &fx_ops, c);
-	wr(c, SVR, 0x1ff);
-	assert_int_equal(rd(c, VERSION), 0x01060014);
-	wr(c, CMCI, 0xffffffff);
-	assert_int_equal(rd(c, CMCI), 0x107ff);
+	assert_true(idle(l));
 }
 
 /* offset, writable bits in xAPIC mode, bits that always read as one */
@@ -180,39 +165,24 @@ static void x2apic_faults(void **state)
 	}
 }
 
-static void without_tsc_deadline(void **state)
-{
-	struct halo_lapic_config cfg;
-
-	fx_config(&cfg, 0);
-	cfg.tsc_deadline = false;
-	halo_lapic_init(l, &cfg, &fx_ops, c);
-	wr(c, SVR, 0x1ff);
-	wr(c, LVTT, DEADLINE | 0x30);
-	assert_int_equal(rd(c, LVTT), 0x30);
-	assert_int_equal(fx_x2apic(c), 0);
-	assert_int_equal(wr_msr(c, LVTT, DEADLINE | 0x30), -EINVAL);
-}
-
 static void apic_base_transitions(void **state)
 {
 	const u64 base = 0xfee00900, en = HALO_APIC_BASE_ENABLE, x2 = HALO_APIC_BASE_X2APIC;
-	struct halo_lapic_config cfg;
 
-	assert_int_equal(halo_lapic_set_base(l, base | 1), -EINVAL);
-	assert_int_equal(halo_lapic_set_base(l, base | 0x80), -EINVAL);
-	assert_int_equal(halo_lapic_set_base(l, base | BIT(9)), -EINVAL);
-	assert_int_equal(halo_lapic_set_base(l, base | BIT_ULL(40)), -EINVAL);
-	assert_int_equal(halo_lapic_set_base(l, base | BIT_ULL(63)), -EINVAL);
-	assert_int_equal(halo_lapic_set_base(l, base | BIT_ULL(39)), 0);
-	assert_int_equal(halo_lapic_set_base(l, (base & ~en) | x2), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base | 1, false), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base | 0x80, false), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base | BIT(9), false), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base | BIT_ULL(40), false), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base | BIT_ULL(63), false), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base | BIT_ULL(39), false), 0);
+	assert_int_equal(halo_lapic_set_base(l, (base & ~en) | x2, false), -EINVAL);
 
 	/* xAPIC to disabled and back; direct to x2APIC is a fault. */
 	wr(c, TPR, 0x50);
-	assert_int_equal(halo_lapic_set_base(l, base & ~en), 0);
+	assert_int_equal(halo_lapic_set_base(l, base & ~en, false), 0);
 	assert_false(halo_lapic_enabled(l));
-	assert_int_equal(halo_lapic_set_base(l, base | x2), -EINVAL);
-	assert_int_equal(halo_lapic_set_base(l, base), 0);
+	assert_int_equal(halo_lapic_set_base(l, base | x2, false), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base, false), 0);
 	assert_int_equal(rd(c, TPR), 0);
 	assert_int_equal(rd(c, SVR), 0xff);
 
@@ -220,24 +190,19 @@ static void apic_base_transitions(void **state)
 	wr(c, SVR, 0x1ff);
 	wr(c, TPR, 0x60);
 	wr(c, ID, 0x77000000);
-	assert_int_equal(halo_lapic_set_base(l, base | x2), 0);
+	assert_int_equal(halo_lapic_set_base(l, base | x2, false), 0);
 	assert_int_equal(rd_msr(c, TPR), 0x60);
 	assert_int_equal(rd_msr(c, ID), 0);
-	assert_int_equal(halo_lapic_set_base(l, base), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base, false), -EINVAL);
 	assert_true(halo_lapic_x2apic(l));
-	assert_int_equal(halo_lapic_set_base(l, base & ~en), 0);
-	assert_int_equal(halo_lapic_set_base(l, base), 0);
+	assert_int_equal(halo_lapic_set_base(l, base & ~en, false), 0);
+	assert_int_equal(halo_lapic_set_base(l, base, false), 0);
 	assert_false(halo_lapic_x2apic(l));
 	/* userspace may */
-	assert_int_equal(halo_lapic_set_base(l, base | x2), 0);
-	assert_int_equal(halo_lapic_load_base(l, base), 0);
-	assert_int_equal(halo_lapic_load_base(l, base & ~en), 0);
-	assert_int_equal(halo_lapic_load_base(l, base | x2), 0);
-
-	fx_config(&cfg, 0);
-	cfg.x2apic = false;
-	halo_lapic_init(l, &cfg, &fx_ops, c);
-	assert_int_equal(halo_lapic_set_base(l, base | x2), -EINVAL);
+	assert_int_equal(halo_lapic_set_base(l, base | x2, false), 0);
+	assert_int_equal(halo_lapic_set_base(l, base, true), 0);
+	assert_int_equal(halo_lapic_set_base(l, base & ~en, true), 0);
+	assert_int_equal(halo_lapic_set_base(l, base | x2, true), 0);
 }
 
 static void the_page_moves(void **state)
@@ -246,12 +211,12 @@ static void the_page_moves(void **state)
 	assert_true(halo_lapic_covers(l, 0xfee00fff));
 	assert_false(halo_lapic_covers(l, 0xfee01000));
 	assert_false(halo_lapic_covers(l, 0x1fee00000));
-	assert_int_equal(halo_lapic_set_base(l, 0xfedf0900), 0);
+	assert_int_equal(halo_lapic_set_base(l, 0xfedf0900, false), 0);
 	assert_true(halo_lapic_covers(l, 0xfedf0030));
 	assert_false(halo_lapic_covers(l, 0xfee00000));
 	assert_int_equal(fx_x2apic(c), 0);
 	assert_false(halo_lapic_covers(l, 0xfedf0030));
-	assert_int_equal(halo_lapic_set_base(l, 0xfedf0100), 0);
+	assert_int_equal(halo_lapic_set_base(l, 0xfedf0100, false), 0);
 	assert_false(halo_lapic_covers(l, 0xfedf0030));
 }
 
@@ -277,7 +242,7 @@ static void priorities(void **state)
 	wr(c, EOI, 0);
 	assert_int_equal(take_irq(c), 0x31);
 	wr(c, EOI, 0);
-	assert_true(halo_lapic_idle(l));
+	assert_true(idle(l));
 	/* an EOI with nothing in service */
 	assert_int_equal(halo_lapic_eoi(l), 0);
 }
@@ -399,8 +364,9 @@ static void errors(void **state)
 	assert_int_equal(rd(c, ESR), 0x40);
 	/* an LVT entry with an illegal vector, even that for errors */
 	wr(c, LVTERR, 0x0f);
-	wr(c, THERMAL, 0x02);
-	assert_false(halo_lapic_lvt_event(l, HALO_LVT_THERMAL));
+	wr(c, LINT1, 0x02);
+	halo_lapic_set_line(l, 1, true);
+	assert_int_equal(halo_lapic_sync(l), 0);
 	wr(c, ESR, 0);
 	assert_int_equal(rd(c, ESR), 0x40);
 }
@@ -418,22 +384,25 @@ static void x2apic_self_ipi(void **state)
 	assert_int_equal(c->ipis, 0);
 }
 
+static unsigned long lint1_pulse(u32 lvt)
+{
+	wr(c, LINT1, lvt);
+	halo_lapic_set_line(l, 1, false);
+	halo_lapic_set_line(l, 1, true);
+	return halo_lapic_sync(l);
+}
+
 static void lvt_modes(void **state)
 {
-	wr(c, PERF, 0x400);
-	assert_true(halo_lapic_lvt_event(l, HALO_LVT_PERF));
-	assert_int_equal(halo_lapic_sync(l), HALO_LAPIC_NMI);
+	assert_int_equal(lint1_pulse(0x400), HALO_LAPIC_NMI);
 	assert_int_equal(halo_lapic_sync(l), 0);
-	wr(c, PERF, MASKED | 0x400);
-	assert_false(halo_lapic_lvt_event(l, HALO_LVT_PERF));
-	wr(c, THERMAL, 0x66);
-	assert_false(halo_lapic_lvt_event(l, HALO_LVT_THERMAL));
+	assert_int_equal(lint1_pulse(MASKED | 0x400), 0);
+	assert_int_equal(lint1_pulse(0x66), 0);
 	assert_int_equal(take_irq(c), 0x66);
-	wr(c, THERMAL, 0x200);
-	assert_false(halo_lapic_lvt_event(l, HALO_LVT_THERMAL));
-	wr(c, THERMAL, 0x500);
-	assert_true(halo_lapic_lvt_event(l, HALO_LVT_THERMAL));
-	assert_int_equal(halo_lapic_sync(l), HALO_LAPIC_INIT);
+	assert_int_equal(lint1_pulse(0x200), 0);
+	assert_int_equal(lint1_pulse(0x700), 0);
+	assert_int_equal(take_irq(c), -1);
+	assert_int_equal(lint1_pulse(0x500), HALO_LAPIC_INIT);
 }
 
 static void extint(void **state)
@@ -449,7 +418,7 @@ static void extint(void **state)
 	assert_true(halo_lapic_extint_pending(l));
 	wr(c, LINT0, MASKED | 0x700);
 	assert_false(halo_lapic_extint_pending(l));
-	assert_int_equal(halo_lapic_set_base(l, 0xfee00100), 0);
+	assert_int_equal(halo_lapic_set_base(l, 0xfee00100, false), 0);
 	assert_true(halo_lapic_extint_pending(l));
 	assert_false(halo_lapic_set_line(l, 0, false));
 	assert_false(halo_lapic_extint_pending(l));
@@ -516,7 +485,7 @@ static void lint1_and_nmi(void **state)
 	assert_int_equal(take_irq(c), 0x58);
 	assert_int_equal(halo_lapic_eoi(l), 0);
 	halo_lapic_set_line(l, 1, false);
-	assert_int_equal(halo_lapic_set_base(l, 0xfee00100), 0);
+	assert_int_equal(halo_lapic_set_base(l, 0xfee00100, false), 0);
 	halo_lapic_set_line(l, 1, true);
 	assert_int_equal(halo_lapic_sync(l), HALO_LAPIC_NMI);
 	assert_true(halo_lapic_set_line(l, 2, true));
@@ -548,7 +517,7 @@ static void init_and_sipi(void **state)
 	assert_int_equal(rd(c, TPR), 0);
 	assert_int_equal(rd(c, LDR), 0);
 	assert_int_equal(rd(c, SVR), 0xff);
-	assert_true(halo_lapic_idle(l));
+	assert_true(idle(l));
 	/* and posting works afterwards, of the very vector that was dropped */
 	wr(c, SVR, 0x1ff);
 	post(0x82);
@@ -642,13 +611,11 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, fx_setup)
 	const struct CMUnitTest tests[] = {
 		T(after_power_up),
-		T(cmci_is_a_choice),
 		T(xapic_write_masks),
 		T(xapic_access_sizes),
 		T(unknown_registers_are_errors),
 		T(x2apic_registers),
 		T(x2apic_faults),
-		T(without_tsc_deadline),
 		T(apic_base_transitions),
 		T(the_page_moves),
 		T(priorities),

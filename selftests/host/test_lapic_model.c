@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* sources: module/lapic.c module/lapic_state.c module/lapic_route.c */
+/* sources: module/lapic.c module/lapic_route.c */
 /*
  * The LAPIC against the naive model, at random.  HALO_SEED picks another run.
  */

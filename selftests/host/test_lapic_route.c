@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* sources: module/lapic.c module/lapic_state.c module/lapic_route.c */
+/* sources: module/lapic.c module/lapic_route.c */
 /*
  * Messages: what an MSI or an ICR says, whom it reaches, and the mailbox under
  * threads that post all at once.
@@ -102,7 +102,7 @@ static void physical(void **state)
 	assert_int_equal(msi(0xfee80000, 0x41), 1);
 	assert_int_equal(who(0x41), BIT(3));
 	/* off by hardware, off by software */
-	assert_int_equal(halo_lapic_set_base(&cpu[4].l, 0xfee00000), 0);
+	assert_int_equal(halo_lapic_set_base(&cpu[4].l, 0xfee00000, false), 0);
 	wr(&cpu[5], SVR, 0xff);
 	assert_int_equal(msi(0xfee04000, 0x41), 0);
 	assert_int_equal(msi(0xfee05000, 0x41), 0);
@@ -270,13 +270,13 @@ static void lowest_priority(void **state)
 	assert_int_equal(msi(0xfee00004 | 0x81 << 12, 0x141), 1);
 	assert_int_equal(who(0x41), BIT(7));
 	assert_int_equal(halo_msi_decode(0xfee00004 | 0x01 << 12, 0x141, &ipi), 0);
-	assert_int_equal(halo_lapic_lowest(all, CPUS, &ipi, &turn), -1);
-	assert_int_equal(halo_lapic_lowest(all, 0, &ipi, &turn), -1);
+	assert_int_equal(halo_lapic_route(all, CPUS, NULL, &ipi, &turn), 0);
+	assert_int_equal(halo_lapic_route(all, 0, NULL, &ipi, &turn), 0);
 	/* any turn will do; holes in the table too */
 	all[2] = NULL;
 	turn = 0xffffffff;
 	assert_int_equal(halo_msi_decode(0xfee00004 | 0xff << 12, 0x141, &ipi), 0);
-	assert_true(halo_lapic_lowest(all, CPUS, &ipi, &turn) >= 0);
+	assert_int_equal(halo_lapic_route(all, CPUS, NULL, &ipi, &turn), 1);
 	assert_int_equal(msi(0xfeeff000, 0x42), CPUS - 2);
 }
 
@@ -288,7 +288,7 @@ static void one_kick_is_enough(void **state)
 			 HALO_POST_TAKEN | HALO_POST_KICK);
 	assert_int_equal(halo_lapic_post(&c->l, HALO_DM_FIXED, 0x41, false), HALO_POST_TAKEN);
 	assert_int_equal(halo_lapic_post(&c->l, HALO_DM_FIXED, 0x42, false), HALO_POST_TAKEN);
-	assert_false(halo_lapic_idle(&c->l));
+	assert_false(idle(&c->l));
 	halo_lapic_sync(&c->l);
 	assert_int_equal(halo_lapic_post(&c->l, HALO_DM_FIXED, 0x41, false),
 			 HALO_POST_TAKEN | HALO_POST_KICK);
@@ -341,7 +341,7 @@ static void many_posters(void **state)
 	}
 	for (unsigned int i = 0; i < POSTERS; i++)
 		pthread_join(thread[i], NULL);
-	assert_true(halo_lapic_idle(&cpu[0].l));
+	assert_true(idle(&cpu[0].l));
 }
 
 /* An INIT in the middle of posts must not leave a vector that can't be posted. */
@@ -381,11 +381,9 @@ static void reset_under_fire(void **state)
 static void many_cpus(void **state)
 {
 	static struct halo_lapic *many[300];
-	struct halo_lapic_config cfg;
 	struct halo_ipi ipi;
 
-	fx_config(&cfg, 255);
-	halo_lapic_init(&cpu[1].l, &cfg, &fx_ops, &cpu[1]);
+	halo_lapic_init(&cpu[1].l, 255, 40, &fx_ops, &cpu[1]);
 	assert_int_equal(fx_x2apic(&cpu[1]), 0);
 	assert_int_equal(wr_msr(&cpu[1], SVR, 0x1ff), 0);
 	many[0] = &cpu[0].l;

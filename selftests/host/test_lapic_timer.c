@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* sources: module/lapic.c module/lapic_state.c module/lapic_route.c */
+/* sources: module/lapic.c module/lapic_route.c */
 /*
  * The LAPIC timer: three modes, a clock that is set by hand.
  */
@@ -330,7 +330,7 @@ static void reset_stops_it(void **state)
 	fx_setup(NULL);
 	wr(c, LVTT, PERIODIC | 0x40);
 	wr(c, TMICT, 100000);
-	assert_int_equal(halo_lapic_set_base(l, 0xfee00100), 0);
+	assert_int_equal(halo_lapic_set_base(l, 0xfee00100, false), 0);
 	assert_false(c->armed);
 	halo_lapic_post_timer(l);
 	assert_int_equal(take_irq(c), -1);
