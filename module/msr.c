@@ -2,9 +2,13 @@
 /*
  * RDMSR and WRMSR, and the MSRs by number for userspace.
  *
- * Default deny: what is in no zone of the MSR bus and not in the switches below
- * is #GP(0).  No value of a guest's is ever written to a host MSR from here.
- * @host accesses (userspace's) may also set what is read-only to the guest.
+ * Default deny: what is in no zone of the MSR bus and not in the table below is
+ * #GP(0).  No value of a guest's is ever written to a host MSR from here.  @host
+ * accesses (userspace's) may also set what is read-only to the guest.
+ *
+ * A row tells where an MSR's value is kept and how a write is judged; what a write
+ * does beyond that is halo_msr_set()'s.  The LAPIC's registers and what counts
+ * with the TSC come before the table, as guests use them all the time.
  */
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
@@ -14,10 +18,111 @@
 #define MSR_PV_WALL_CLOCK	0x4b564d00
 #define MSR_PV_SYSTEM_TIME	0x4b564d01
 
-#define MTRR_CAP_VALUE		(HALO_MTRR_VAR | BIT(8) | BIT(10))
-#define MTRR_DEF_VALID		(0xffull | BIT(10) | BIT(11))
+#define MTRR_TYPES		0x73		/* UC WC WT WP WB */
+#define PAT_TYPES		0xf3		/* and UC- */
 #define MISC_ENABLE_VALUE	BIT(0)		/* fast strings */
 #define UCODE_REV_VALUE		0x01000065ull
+
+/* What a write does; where the row names a place, the value is then kept there. */
+enum halo_msr_how {
+	W_NONE,		/* #GP(0) */
+	W_ONLY,		/* a read is #GP(0), a write is dropped */
+	W_ANY,
+	W_LOW,		/* bits 31:0 */
+	W_BITS,		/* no bits but those of .value */
+	W_CANONICAL,
+	W_TYPES,		/* eight memory types of those in .value */
+	W_MTRR_DEF,
+	W_MTRR_VAR,
+	W_HOST,		/* the guest's is dropped */
+	W_HWCR,
+	W_EFER,
+	W_APIC_BASE,
+	W_TSC_ADJUST,
+	W_TSC_AUX,
+	W_PV_TIME,
+	W_PV_WALL,
+};
+
+/* Where it is kept: an u64 of the vCPU; count - 1 more follow it. */
+#define AT(field)	offsetof(struct halo_vcpu, field)
+
+/**
+ * struct halo_msr - some MSRs with consecutive numbers
+ * @first: the lowest
+ * @count: how many
+ * @how: enum halo_msr_how
+ * @at: AT() the first one's value, 0 = not kept: they read as @value
+ * @group: ARCH_* if it belongs to the backend's registers
+ * @value: see @how and @at
+ * @has: HALO_HAS_*: there only if the vCPU has one of these; 0 = always
+ * @backend: HALO_BACKEND_*: there only on such CPUs; 0 = on all
+ */
+struct halo_msr {
+	u32 first;
+	u8 count;
+	u8 how;
+	u16 at;
+	u32 group;
+	u64 value;
+	u32 has;
+	u32 backend;
+};
+
+static_assert(sizeof(struct halo_vcpu) <= U16_MAX);
+
+static const struct halo_msr halo_msrs[] = {
+	{ MSR_IA32_APICBASE, 1, W_APIC_BASE, AT(lapic.base) },
+	{ MSR_EFER, 1, W_EFER, AT(cpu.arch.efer), ARCH_CRS },
+	{ MSR_FS_BASE, 1, W_CANONICAL, AT(cpu.arch.seg[SEG_FS].base), ARCH_SEGS },
+	{ MSR_GS_BASE, 1, W_CANONICAL, AT(cpu.arch.seg[SEG_GS].base), ARCH_SEGS },
+	{ MSR_KERNEL_GS_BASE, 1, W_CANONICAL, AT(cpu.arch.kernel_gs_base), ARCH_MSRS },
+	{ MSR_STAR, 1, W_ANY, AT(cpu.arch.star), ARCH_MSRS },
+	{ MSR_LSTAR, 1, W_CANONICAL, AT(cpu.arch.lstar), ARCH_MSRS },
+	{ MSR_CSTAR, 1, W_CANONICAL, AT(cpu.arch.cstar), ARCH_MSRS },
+	{ MSR_SYSCALL_MASK, 1, W_LOW, AT(cpu.arch.sfmask), ARCH_MSRS },
+	{ MSR_IA32_SYSENTER_CS, 1, W_LOW, AT(cpu.arch.sysenter_cs), ARCH_MSRS },
+	{ MSR_IA32_SYSENTER_ESP, 1, W_CANONICAL, AT(cpu.arch.sysenter_esp), ARCH_MSRS },
+	{ MSR_IA32_SYSENTER_EIP, 1, W_CANONICAL, AT(cpu.arch.sysenter_eip), ARCH_MSRS },
+	{ MSR_IA32_CR_PAT, 1, W_TYPES, AT(cpu.arch.pat), ARCH_MSRS, PAT_TYPES },
+	{ MSR_IA32_TSC_ADJUST, 1, W_TSC_ADJUST, AT(msr.tsc_adjust), 0, 0, HALO_HAS_TSC_ADJUST },
+	{ MSR_TSC_AUX, 1, W_TSC_AUX, AT(msr.tsc_aux), 0, 0, HALO_HAS_RDTSCP | HALO_HAS_RDPID },
+	{ MSR_PV_SYSTEM_TIME, 1, W_PV_TIME, AT(msr.pv_system_time), 0, 0, HALO_HAS_PV_CLOCK },
+	{ MSR_PV_WALL_CLOCK, 1, W_PV_WALL, AT(msr.pv_wall_clock), 0, 0, HALO_HAS_PV_CLOCK },
+	/* kept, and without effect under nested paging */
+	{ MSR_MTRRcap, 1, W_NONE, 0, 0, HALO_MTRR_VAR | BIT(8) | BIT(10), HALO_HAS_MTRR },
+	{ MSR_MTRRdefType, 1, W_MTRR_DEF, AT(msr.mtrr_def), 0, 0, HALO_HAS_MTRR },
+	{ 0x200, 2 * HALO_MTRR_VAR, W_MTRR_VAR, AT(msr.mtrr_var), 0, 0, HALO_HAS_MTRR },
+	{ MSR_MTRRfix64K_00000, 1, W_TYPES, AT(msr.mtrr_fixed[0]), 0, MTRR_TYPES, HALO_HAS_MTRR },
+	{ MSR_MTRRfix16K_80000, 2, W_TYPES, AT(msr.mtrr_fixed[1]), 0, MTRR_TYPES, HALO_HAS_MTRR },
+	{ MSR_MTRRfix4K_C0000, 8, W_TYPES, AT(msr.mtrr_fixed[3]), 0, MTRR_TYPES, HALO_HAS_MTRR },
+	{ MSR_IA32_MISC_ENABLE, 1, W_ANY, AT(msr.misc_enable) },
+	{ MSR_IA32_UCODE_REV, 1, W_HOST, AT(msr.ucode) },
+	{ MSR_IA32_MCG_STATUS, 1, W_ANY, AT(msr.mcg_status) },
+	/* zeros: no banks, no numbers, nothing configured */
+	{ MSR_IA32_P5_MC_ADDR, 2, W_ANY },
+	{ MSR_IA32_MCG_CAP, 1, W_NONE },
+	{ MSR_IA32_PLATFORM_ID, 1, W_NONE },
+	/* AMD's, harmless elsewhere */
+	{ MSR_K7_HWCR, 1, W_HWCR, AT(msr.hwcr) },
+	{ MSR_AMD64_DE_CFG, 1, W_BITS, 0, 0, MSR_AMD64_DE_CFG_LFENCE_SERIALIZE },
+	{ MSR_AMD64_PATCH_LOADER, 1, W_ONLY },
+	{ MSR_AMD64_SYSCFG, 1, W_ANY },
+	{ MSR_AMD64_NB_CFG, 1, W_ANY },
+	{ MSR_AMD64_BU_CFG2, 1, W_ANY },
+	{ MSR_AMD64_DC_CFG, 1, W_ANY },
+	{ MSR_K8_INT_PENDING_MSG, 1, W_NONE },
+	{ MSR_K8_TSEG_ADDR, 2, W_NONE },
+	{ MSR_VM_HSAVE_PA, 1, W_NONE },
+	{ MSR_FAM10H_MMIO_CONF_BASE, 1, W_NONE },
+	{ MSR_F15H_EX_CFG, 1, W_NONE },
+	/* AMD's four counters are in no CPUID leaf: each CPU has them. These stand still. */
+	{ MSR_K7_EVNTSEL0, 8, W_ANY, .backend = HALO_BACKEND_SVM },
+};
+
+static_assert(MSR_K7_PERFCTR3 == MSR_K7_EVNTSEL0 + 7);
+static_assert(MSR_K8_TSEG_MASK == MSR_K8_TSEG_ADDR + 1);
+static_assert(MSR_IA32_P5_MC_TYPE == MSR_IA32_P5_MC_ADDR + 1);
 
 /**
  * halo_msr_reset() - RESET values
@@ -30,142 +135,47 @@ void halo_msr_reset(struct halo_vcpu *vcpu)
 	vcpu->msr.ucode = UCODE_REV_VALUE << (halo_be->id == HALO_BACKEND_VMX ? 32 : 0);
 }
 
-static bool halo_pat_valid(u64 pat)
+static const struct halo_msr *halo_msr_find(const struct halo_vcpu *vcpu, u32 index)
 {
-	unsigned int i;
+	const struct halo_msr *m;
 
-	for (i = 0; i < 8; i++, pat >>= 8)
-		if (!(0xf3 & (1u << (pat & 7))) || (pat & 0xf8))
+	for (m = halo_msrs; m < halo_msrs + ARRAY_SIZE(halo_msrs); m++) {
+		if (index - m->first >= m->count)
+			continue;
+		if ((m->has && !(vcpu->caps.has & m->has)) ||
+		    (m->backend && m->backend != halo_be->id))
+			return NULL;
+		return m;
+	}
+	return NULL;
+}
+
+/* Where the value of a row's MSR is, NULL if nowhere. */
+static u64 *halo_msr_place(struct halo_vcpu *vcpu, const struct halo_msr *m, u32 index)
+{
+	if (!m->at)
+		return NULL;
+	if (m->group)
+		halo_arch_get(vcpu, m->group);
+	return (u64 *)((u8 *)vcpu + m->at) + array_index_nospec(index - m->first, m->count);
+}
+
+/* The lowest @bytes of @value: memory types of those in @types? */
+static bool halo_types_valid(u64 value, unsigned int bytes, u8 types)
+{
+	for (; bytes; bytes--, value >>= 8)
+		if ((value & 0xf8) || !(types & (1u << (value & 7))))
 			return false;
 	return true;
 }
 
-static bool halo_mtrr_type_valid(u8 type)
-{
-	return type < 8 && (0x73 & (1u << type));
-}
-
-/* Where a fixed-range MTRR is kept, or -1. */
-static int halo_mtrr_fixed(u32 index)
-{
-	switch (index) {
-	case MSR_MTRRfix64K_00000:
-		return 0;
-	case MSR_MTRRfix16K_80000:
-		return 1;
-	case MSR_MTRRfix16K_A0000:
-		return 2;
-	case MSR_MTRRfix4K_C0000 ... MSR_MTRRfix4K_F8000:
-		return 3 + index - MSR_MTRRfix4K_C0000;
-	default:
-		return -1;
-	}
-}
-
-static int halo_mtrr_write(struct halo_vcpu *vcpu, u32 index, u64 value)
+static bool halo_mtrr_var_valid(struct halo_vcpu *vcpu, bool mask, u64 value)
 {
 	u64 gpa = GENMASK_ULL(vcpu->caps.maxphyaddr - 1, 12);
-	unsigned int i;
-	int fixed;
 
-	if (index == MSR_MTRRdefType) {
-		if ((value & ~MTRR_DEF_VALID) || !halo_mtrr_type_valid(value & 0xff))
-			return -EINVAL;
-		vcpu->msr.mtrr_def = value;
-		return 0;
-	}
-	fixed = halo_mtrr_fixed(index);
-	if (fixed >= 0) {
-		for (i = 0; i < 8; i++)
-			if (!halo_mtrr_type_valid(value >> (i * 8)))
-				return -EINVAL;
-		vcpu->msr.mtrr_fixed[fixed] = value;
-		return 0;
-	}
-	i = index - 0x200;
-	if (i & 1) {
-		if (value & ~(gpa | BIT(11)))
-			return -EINVAL;
-	} else if ((value & ~(gpa | 0xff)) || !halo_mtrr_type_valid(value & 0xff)) {
-		return -EINVAL;
-	}
-	vcpu->msr.mtrr_var[i / 2][i & 1] = value;
-	return 0;
-}
-
-static u64 halo_mtrr_read(struct halo_vcpu *vcpu, u32 index)
-{
-	int fixed = halo_mtrr_fixed(index);
-
-	if (index == MSR_MTRRcap)
-		return MTRR_CAP_VALUE;
-	if (index == MSR_MTRRdefType)
-		return vcpu->msr.mtrr_def;
-	if (fixed >= 0)
-		return vcpu->msr.mtrr_fixed[fixed];
-	return vcpu->msr.mtrr_var[(index - 0x200) / 2][index & 1];
-}
-
-static bool halo_is_mtrr(u32 index)
-{
-	return index == MSR_MTRRcap || index == MSR_MTRRdefType || halo_mtrr_fixed(index) >= 0 ||
-	       (index >= 0x200 && index < 0x200 + 2 * HALO_MTRR_VAR);
-}
-
-/* MSRs in struct halo_arch; NULL if it is another. */
-static u64 *halo_msr_arch(struct halo_arch *a, u32 index)
-{
-	switch (index) {
-	case MSR_STAR:
-		return &a->star;
-	case MSR_LSTAR:
-		return &a->lstar;
-	case MSR_CSTAR:
-		return &a->cstar;
-	case MSR_SYSCALL_MASK:
-		return &a->sfmask;
-	case MSR_KERNEL_GS_BASE:
-		return &a->kernel_gs_base;
-	case MSR_IA32_SYSENTER_CS:
-		return &a->sysenter_cs;
-	case MSR_IA32_SYSENTER_ESP:
-		return &a->sysenter_esp;
-	case MSR_IA32_SYSENTER_EIP:
-		return &a->sysenter_eip;
-	case MSR_IA32_CR_PAT:
-		return &a->pat;
-	default:
-		return NULL;
-	}
-}
-
-static int halo_msr_arch_write(struct halo_vcpu *vcpu, u32 index, u64 value)
-{
-	struct halo_arch *a = halo_arch_get(vcpu, ARCH_MSRS);
-	u64 *reg = halo_msr_arch(a, index);
-
-	switch (index) {
-	case MSR_LSTAR:
-	case MSR_CSTAR:
-	case MSR_KERNEL_GS_BASE:
-	case MSR_IA32_SYSENTER_ESP:
-	case MSR_IA32_SYSENTER_EIP:
-		if (!halo_canonical(value, vcpu->caps.linear_bits < 48 ? 48 :
-				    vcpu->caps.linear_bits))
-			return -EINVAL;
-		break;
-	case MSR_IA32_SYSENTER_CS:
-	case MSR_SYSCALL_MASK:
-		value = (u32)value;
-		break;
-	case MSR_IA32_CR_PAT:
-		if (!halo_pat_valid(value))
-			return -EINVAL;
-		break;
-	}
-	*reg = value;
-	halo_arch_put(vcpu, ARCH_MSRS);
-	return 0;
+	if (mask)
+		return !(value & ~(gpa | BIT(11)));
+	return !(value & ~(gpa | 0xff)) && halo_types_valid(value, 1, MTRR_TYPES);
 }
 
 static int halo_efer_write(struct halo_vcpu *vcpu, u64 value, bool host)
@@ -186,14 +196,77 @@ static int halo_efer_write(struct halo_vcpu *vcpu, u64 value, bool host)
 	return 0;
 }
 
-static int halo_base_write(struct halo_vcpu *vcpu, u32 index, u64 value)
+static int halo_tsc_aux_write(struct halo_vcpu *vcpu, u64 value)
 {
-	struct halo_arch *a = halo_arch_get(vcpu, ARCH_SEGS);
-
-	if (!halo_canonical(value, 48))
+	if (value >> 32)
 		return -EINVAL;
-	a->seg[index == MSR_FS_BASE ? SEG_FS : SEG_GS].base = value;
-	halo_arch_put(vcpu, ARCH_SEGS);
+	preempt_disable();
+	vcpu->msr.tsc_aux = value;
+	if (vcpu->loaded)
+		halo_host_tsc_aux_load(value);
+	preempt_enable();
+	return 0;
+}
+
+static int halo_msr_set(struct halo_vcpu *vcpu, const struct halo_msr *m, u32 index, u64 value,
+			bool host)
+{
+	bool valid = true;
+	u64 *place;
+
+	switch (m->how) {
+	case W_NONE:
+		return -EINVAL;
+	case W_LOW:
+		value = (u32)value;
+		break;
+	case W_BITS:
+		valid = !(value & ~m->value);
+		break;
+	case W_CANONICAL:
+		valid = halo_canonical(value, max_t(u8, vcpu->caps.linear_bits, 48));
+		break;
+	case W_TYPES:
+		valid = halo_types_valid(value, 8, m->value);
+		break;
+	case W_MTRR_DEF:
+		valid = !(value & ~(0xffull | BIT(10) | BIT(11))) &&
+			halo_types_valid(value, 1, MTRR_TYPES);
+		break;
+	case W_MTRR_VAR:
+		valid = halo_mtrr_var_valid(vcpu, index & 1, value);
+		break;
+	case W_HOST:
+		if (!host)
+			return 0;
+		break;
+	case W_HWCR:
+		/* TscFreqSel may be set; the erratum and cache bits mean nothing here. */
+		value &= ~0x100ull & ~0x40ull & ~0x8ull;
+		valid = !(value & ~(u64)BIT(24));
+		break;
+	case W_EFER:
+		return halo_efer_write(vcpu, value, host);
+	case W_APIC_BASE:
+		return halo_lapic_set_base(&vcpu->lapic, value, host);
+	case W_TSC_ADJUST:
+		if (!host)
+			halo_tsc_shift(vcpu, value - vcpu->msr.tsc_adjust);
+		break;
+	case W_TSC_AUX:
+		return halo_tsc_aux_write(vcpu, value);
+	case W_PV_TIME:
+		return halo_clock_system_time(vcpu, value);
+	case W_PV_WALL:
+		return halo_clock_wall(vcpu, value);
+	}
+	if (!valid)
+		return -EINVAL;
+	place = halo_msr_place(vcpu, m, index);
+	if (place)
+		*place = value;
+	if (m->group)
+		halo_arch_put(vcpu, m->group);
 	return 0;
 }
 
@@ -202,92 +275,29 @@ static int halo_base_write(struct halo_vcpu *vcpu, u32 index, u64 value)
  * @vcpu: the vCPU
  * @index: its number
  * @value: where to
- * @host: userspace asks
  *
  * Return: 0, or -EINVAL if this vCPU has no such MSR.
  */
-int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value, bool host)
+int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value)
 {
-	struct halo_arch *a;
-	u64 *reg;
+	const struct halo_msr *m;
+	const u64 *place;
 
 	switch (index) {
-	case MSR_EFER:
-		*value = halo_arch_get(vcpu, ARCH_CRS)->efer;
-		return 0;
-	case MSR_FS_BASE:
-	case MSR_GS_BASE:
-		a = halo_arch_get(vcpu, ARCH_SEGS);
-		*value = a->seg[index == MSR_FS_BASE ? SEG_FS : SEG_GS].base;
-		return 0;
+	case 0x800 ... 0x8ff:
+		return halo_lapic_msr_read(&vcpu->lapic, index, value);
 	case MSR_IA32_TSC:
 		*value = halo_tsc(vcpu);
 		return 0;
-	case MSR_IA32_TSC_ADJUST:
-		*value = vcpu->msr.tsc_adjust;
-		return vcpu->caps.has & HALO_HAS_TSC_ADJUST ? 0 : -EINVAL;
 	case MSR_IA32_TSC_DEADLINE:
 		*value = halo_lapic_tsc_deadline(&vcpu->lapic);
 		return vcpu->caps.has & HALO_HAS_TSC_DEADLINE ? 0 : -EINVAL;
-	case MSR_TSC_AUX:
-		*value = vcpu->msr.tsc_aux;
-		return vcpu->caps.has & (HALO_HAS_RDTSCP | HALO_HAS_RDPID) ? 0 : -EINVAL;
-	case MSR_IA32_APICBASE:
-		*value = vcpu->lapic.base;
-		return 0;
-	case 0x800 ... 0x8ff:
-		return halo_lapic_msr_read(&vcpu->lapic, index, value) ? -EINVAL : 0;
-	case MSR_IA32_MISC_ENABLE:
-		*value = vcpu->msr.misc_enable;
-		return 0;
-	case MSR_IA32_UCODE_REV:
-		*value = vcpu->msr.ucode;
-		return 0;
-	case MSR_IA32_MCG_STATUS:
-		*value = vcpu->msr.mcg_status;
-		return 0;
-	case MSR_K7_HWCR:
-		*value = vcpu->msr.hwcr;
-		return 0;
-	case MSR_AMD64_DE_CFG:
-		*value = MSR_AMD64_DE_CFG_LFENCE_SERIALIZE;
-		return 0;
-	/* Read as zero: no banks, no numbers, nothing configured. */
-	case MSR_IA32_MCG_CAP:
-	case MSR_IA32_PLATFORM_ID:
-	case MSR_IA32_P5_MC_ADDR:
-	case MSR_IA32_P5_MC_TYPE:
-	case MSR_AMD64_SYSCFG:
-	case MSR_AMD64_NB_CFG:
-	case MSR_K8_INT_PENDING_MSG:
-	case MSR_K8_TSEG_ADDR:
-	case MSR_K8_TSEG_MASK:
-	case MSR_VM_HSAVE_PA:
-	case MSR_FAM10H_MMIO_CONF_BASE:
-	case MSR_AMD64_BU_CFG2:
-	case MSR_AMD64_DC_CFG:
-	case MSR_F15H_EX_CFG:
-		*value = 0;
-		return 0;
-	/* AMD's four counters are in no CPUID leaf: each CPU has them. These stand still. */
-	case MSR_K7_EVNTSEL0 ... MSR_K7_PERFCTR3:
-		*value = 0;
-		return halo_be->id == HALO_BACKEND_VMX ? -EINVAL : 0;
-	case MSR_PV_SYSTEM_TIME:
-		*value = vcpu->msr.pv_system_time;
-		return vcpu->caps.has & HALO_HAS_PV_CLOCK ? 0 : -EINVAL;
-	case MSR_PV_WALL_CLOCK:
-		*value = vcpu->msr.pv_wall_clock;
-		return vcpu->caps.has & HALO_HAS_PV_CLOCK ? 0 : -EINVAL;
 	}
-	if (halo_is_mtrr(index)) {
-		*value = halo_mtrr_read(vcpu, index);
-		return vcpu->caps.has & HALO_HAS_MTRR ? 0 : -EINVAL;
-	}
-	reg = halo_msr_arch(halo_arch_get(vcpu, ARCH_MSRS), index);
-	if (!reg)
+	m = halo_msr_find(vcpu, index);
+	if (!m || m->how == W_ONLY)
 		return -EINVAL;
-	*value = *reg;
+	place = halo_msr_place(vcpu, m, index);
+	*value = place ? *place : m->value;
 	return 0;
 }
 
@@ -303,86 +313,24 @@ int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value, bool host)
  */
 int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 {
-	u32 has = vcpu->caps.has;
+	const struct halo_msr *m;
 	int ret;
 
 	switch (index) {
-	case MSR_EFER:
-		return halo_efer_write(vcpu, value, host);
-	case MSR_FS_BASE:
-	case MSR_GS_BASE:
-		return halo_base_write(vcpu, index, value);
+	case 0x800 ... 0x8ff:
+		ret = halo_lapic_msr_write(&vcpu->lapic, index, value);
+		return host ? min(ret, 0) : ret;
 	case MSR_IA32_TSC:
 		halo_tsc_set(vcpu, value);
 		return 0;
-	case MSR_IA32_TSC_ADJUST:
-		if (!(has & HALO_HAS_TSC_ADJUST))
-			return -EINVAL;
-		if (!host)
-			halo_tsc_shift(vcpu, value - vcpu->msr.tsc_adjust);
-		vcpu->msr.tsc_adjust = value;
-		return 0;
 	case MSR_IA32_TSC_DEADLINE:
-		if (!(has & HALO_HAS_TSC_DEADLINE))
+		if (!(vcpu->caps.has & HALO_HAS_TSC_DEADLINE))
 			return -EINVAL;
 		halo_lapic_set_tsc_deadline(&vcpu->lapic, value);
 		return 0;
-	case MSR_TSC_AUX:
-		if (!(has & (HALO_HAS_RDTSCP | HALO_HAS_RDPID)) || value >> 32)
-			return -EINVAL;
-		preempt_disable();
-		vcpu->msr.tsc_aux = value;
-		if (vcpu->loaded)
-			halo_host_tsc_aux_load(value);
-		preempt_enable();
-		return 0;
-	case MSR_IA32_APICBASE:
-		return halo_lapic_set_base(&vcpu->lapic, value, host);
-	case 0x800 ... 0x8ff:
-		ret = halo_lapic_msr_write(&vcpu->lapic, index, value);
-		return ret < 0 ? -EINVAL : host ? 0 : ret;
-	case MSR_IA32_MISC_ENABLE:
-		vcpu->msr.misc_enable = value;
-		return 0;
-	case MSR_IA32_UCODE_REV:
-		if (host)
-			vcpu->msr.ucode = value;
-		return 0;
-	case MSR_IA32_MCG_STATUS:
-		vcpu->msr.mcg_status = value;
-		return 0;
-	case MSR_K7_HWCR:
-		/* TscFreqSel may be set; the erratum and cache bits mean nothing here. */
-		value &= ~0x100ull & ~0x40ull & ~0x8ull;
-		if (value & ~(u64)BIT(24))
-			return -EINVAL;
-		vcpu->msr.hwcr = value;
-		return 0;
-	case MSR_AMD64_DE_CFG:
-		return value & ~(u64)MSR_AMD64_DE_CFG_LFENCE_SERIALIZE ? -EINVAL : 0;
-	case MSR_AMD64_SYSCFG:
-	case MSR_AMD64_NB_CFG:
-	case MSR_AMD64_PATCH_LOADER:
-	case MSR_AMD64_BU_CFG2:
-	case MSR_AMD64_DC_CFG:
-	case MSR_IA32_P5_MC_ADDR:
-	case MSR_IA32_P5_MC_TYPE:
-		return 0;
-	case MSR_K7_EVNTSEL0 ... MSR_K7_PERFCTR3:
-		return halo_be->id == HALO_BACKEND_VMX ? -EINVAL : 0;
-	case MSR_PV_SYSTEM_TIME:
-		return has & HALO_HAS_PV_CLOCK ? halo_clock_system_time(vcpu, value) : -EINVAL;
-	case MSR_PV_WALL_CLOCK:
-		return has & HALO_HAS_PV_CLOCK ? halo_clock_wall(vcpu, value) : -EINVAL;
 	}
-	if (halo_is_mtrr(index)) {
-		if (!(has & HALO_HAS_MTRR) || index == MSR_MTRRcap)
-			return -EINVAL;
-		return halo_mtrr_write(vcpu, index, value);
-	}
-	if (halo_msr_arch(&vcpu->cpu.arch, index))
-		return halo_msr_arch_write(vcpu, index, value);
-	return -EINVAL;
+	m = halo_msr_find(vcpu, index);
+	return m ? halo_msr_set(vcpu, m, index, value, host) : -EINVAL;
 }
 
 /* The zone of an MSR, copied out of the table. */
@@ -401,19 +349,48 @@ static bool halo_msr_zone(struct halo_vcpu *vcpu, u32 index, struct halo_zone_de
 	return zone;
 }
 
-static enum halo_next halo_msr_forward(struct halo_vcpu *vcpu, u32 index, int len, u64 cookie,
-				       bool write)
+/* Built twice, so that neither asks which of the two it is. */
+static __always_inline enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 {
-	vcpu->exit.addr = index;
-	vcpu->exit.size = 8;
-	vcpu->exit.insn_len = len;
-	vcpu->exit.cookie = cookie;
-	vcpu->pending.insn_len = len;
-	if (!write)
-		return halo_forward(vcpu, HALO_EXIT_MSR, PEND_RDMSR);
-	vcpu->exit.flags = HALO_EXIT_F_WRITE;
-	vcpu->exit.data = (vcpu->cpu.gpr[GPR_RDX] << 32) | (u32)vcpu->cpu.gpr[GPR_RAX];
-	return halo_forward(vcpu, HALO_EXIT_MSR, PEND_WRMSR);
+	struct halo_cpu *cpu = &vcpu->cpu;
+	u32 index = cpu->gpr[GPR_RCX];
+	struct halo_zone_desc zone;
+	u64 value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
+	int len, ret = 0;
+
+	vcpu->count.msr++;
+	len = halo_insn_length(vcpu, write ? HALO_INSN_WRMSR : HALO_INSN_RDMSR);
+	if (len < 0)
+		return NEXT_RESUME;
+	if (!halo_msr_zone(vcpu, index, &zone)) {
+		ret = write ? halo_msr_write(vcpu, index, value, false) :
+			      halo_msr_read(vcpu, index, &value);
+	} else if (zone.mode == HALO_ZONE_SYNC) {
+		vcpu->exit.addr = index;
+		vcpu->exit.size = 8;
+		vcpu->exit.insn_len = len;
+		vcpu->exit.cookie = zone.cookie;
+		vcpu->pending.insn_len = len;
+		if (write) {
+			vcpu->exit.flags = HALO_EXIT_F_WRITE;
+			vcpu->exit.data = value;
+		}
+		return halo_forward(vcpu, HALO_EXIT_MSR, write ? PEND_WRMSR : PEND_RDMSR);
+	} else if (zone.mode == HALO_ZONE_CONST) {
+		value = zone.match;
+	} else {
+		ret = -EINVAL;
+	}
+	if (ret < 0) {
+		halo_gp(vcpu);
+		return NEXT_RESUME;
+	}
+	if (!write) {
+		cpu->gpr[GPR_RAX] = (u32)value;
+		cpu->gpr[GPR_RDX] = value >> 32;
+	}
+	halo_skip(vcpu, len);
+	return write ? halo_forward_eoi(vcpu, ret) : NEXT_RESUME;
 }
 
 /**
@@ -424,32 +401,7 @@ static enum halo_next halo_msr_forward(struct halo_vcpu *vcpu, u32 index, int le
  */
 enum halo_next halo_exit_rdmsr(struct halo_vcpu *vcpu)
 {
-	struct halo_cpu *cpu = &vcpu->cpu;
-	u32 index = cpu->gpr[GPR_RCX];
-	struct halo_zone_desc zone;
-	u64 value = 0;
-	int len;
-
-	vcpu->count.msr++;
-	len = halo_insn_length(vcpu, HALO_INSN_RDMSR);
-	if (len < 0)
-		return NEXT_RESUME;
-	if (halo_msr_zone(vcpu, index, &zone)) {
-		if (zone.mode == HALO_ZONE_SYNC)
-			return halo_msr_forward(vcpu, index, len, zone.cookie, false);
-		if (zone.mode != HALO_ZONE_CONST)
-			goto gp;
-		value = zone.match;
-	} else if (halo_msr_read(vcpu, index, &value, false)) {
-		goto gp;
-	}
-	cpu->gpr[GPR_RAX] = (u32)value;
-	cpu->gpr[GPR_RDX] = value >> 32;
-	halo_skip(vcpu, len);
-	return NEXT_RESUME;
-gp:
-	halo_gp(vcpu);
-	return NEXT_RESUME;
+	return halo_exit_msr(vcpu, false);
 }
 
 /**
@@ -460,28 +412,5 @@ gp:
  */
 enum halo_next halo_exit_wrmsr(struct halo_vcpu *vcpu)
 {
-	struct halo_cpu *cpu = &vcpu->cpu;
-	u32 index = cpu->gpr[GPR_RCX];
-	struct halo_zone_desc zone;
-	u64 value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
-	int len, ret = 0;
-
-	vcpu->count.msr++;
-	len = halo_insn_length(vcpu, HALO_INSN_WRMSR);
-	if (len < 0)
-		return NEXT_RESUME;
-	if (halo_msr_zone(vcpu, index, &zone)) {
-		if (zone.mode == HALO_ZONE_SYNC)
-			return halo_msr_forward(vcpu, index, len, zone.cookie, true);
-		if (zone.mode != HALO_ZONE_CONST)
-			ret = -EINVAL;
-	} else {
-		ret = halo_msr_write(vcpu, index, value, false);
-	}
-	if (ret < 0) {
-		halo_gp(vcpu);
-		return NEXT_RESUME;
-	}
-	halo_skip(vcpu, len);
-	return halo_forward_eoi(vcpu, ret);
+	return halo_exit_msr(vcpu, true);
 }

@@ -196,7 +196,7 @@ static int halo_msrs_load(struct halo_vcpu *vcpu, struct halo_state *s)
 	for (i = 0; i < ARRAY_SIZE(halo_state_msr); i++) {
 		value = (void *)s + halo_state_msr[i].offset;
 		old[i] = 0;
-		halo_msr_read(vcpu, halo_state_msr[i].index, &old[i], true);
+		halo_msr_read(vcpu, halo_state_msr[i].index, &old[i]);
 		/* An MSR that the CPUID table hides is read as zero; zero is no wish. */
 		if (halo_msr_write(vcpu, halo_state_msr[i].index, *value, true) && *value)
 			goto undo;
@@ -268,7 +268,7 @@ void halo_state_provide(struct halo_vcpu *vcpu)
 	if (groups & HALO_STATE_MSRS) {
 		for (i = 0; i < ARRAY_SIZE(halo_state_msr); i++) {
 			value = 0;
-			halo_msr_read(vcpu, halo_state_msr[i].index, &value, true);
+			halo_msr_read(vcpu, halo_state_msr[i].index, &value);
 			*(u64 *)((void *)s + halo_state_msr[i].offset) = value;
 		}
 	}

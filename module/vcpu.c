@@ -274,7 +274,7 @@ static long halo_vcpu_msrs(struct halo_vcpu *vcpu, void __user *arg, bool set)
 			if (halo_msr_write(vcpu, e.index, e.value, true))
 				break;
 		} else {
-			if (halo_msr_read(vcpu, e.index, &e.value, true))
+			if (halo_msr_read(vcpu, e.index, &e.value))
 				break;
 			if (put_user(e.value, &user[i].value))
 				return -EFAULT;
