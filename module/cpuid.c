@@ -67,23 +67,6 @@ static bool halo_cpuid_has(const struct halo_cpuid_table *table, u32 leaf, unsig
 	return halo_cpuid_reg(table, leaf, 0, reg) >> bit & 1;
 }
 
-/* AMD and its kin answer a leaf that is too high with zeros, everybody else as Intel does. */
-static bool halo_cpuid_vendor_is_amd(const struct halo_cpuid_table *table)
-{
-	static const char names[][13] = { "AuthenticAMD", "HygonGenuine", "AMDisbetter!" };
-	u32 name[3] = {
-		halo_cpuid_reg(table, 0, 0, HALO_CPUID_EBX),
-		halo_cpuid_reg(table, 0, 0, HALO_CPUID_EDX),
-		halo_cpuid_reg(table, 0, 0, HALO_CPUID_ECX),
-	};
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(names); i++)
-		if (!memcmp(name, names[i], sizeof(name)))
-			return true;
-	return false;
-}
-
 /* What the table is sorted by. */
 static u64 halo_cpuid_key(const struct halo_cpuid_entry *e)
 {
@@ -111,7 +94,13 @@ static int halo_cpuid_insert(struct halo_cpuid_table *table, const struct halo_c
 	return 0;
 }
 
-static int halo_cpuid_index(struct halo_cpuid_table *table)
+/**
+ * halo_cpuid_index() - make a table's index
+ * @table: with its entries in place, sorted
+ *
+ * Return: 0; -EINVAL for a leaf with and without subleaves.
+ */
+int halo_cpuid_index(struct halo_cpuid_table *table)
 {
 	struct halo_cpuid_slot *slot;
 	u32 i, range, offset;
@@ -130,7 +119,9 @@ static int halo_cpuid_index(struct halo_cpuid_table *table)
 	}
 	for (range = 0; range < HALO_CPUID_RANGES; range++)
 		table->max[range] = halo_cpuid_reg(table, range << 30, 0, HALO_CPUID_EAX);
-	table->intel = !halo_cpuid_vendor_is_amd(table);
+	/* AMD and its kin answer a leaf that is too high with zeros, all others as Intel does. */
+	table->intel = !halo_cpuid_is_amd(halo_cpuid_reg(table, 0, 0, HALO_CPUID_EBX),
+					  halo_cpuid_reg(table, 0, 0, HALO_CPUID_ECX));
 	return 0;
 }
 
@@ -281,12 +272,9 @@ static void halo_cpuid_clamp_xsave(struct halo_cpuid_table *table)
  * halo_cpuid_clamp() - take away what a guest can't have
  * @table: from halo_cpuid_set(); changed in place
  * @supported: the table of what halo_cpuid_supported() told
- *
- * Return: the number of feature bits and widths that were taken away.
  */
-u32 halo_cpuid_clamp(struct halo_cpuid_table *table, const struct halo_cpuid_table *supported)
+void halo_cpuid_clamp(struct halo_cpuid_table *table, const struct halo_cpuid_table *supported)
 {
-	u32 taken = 0;
 	u32 i, reg;
 
 	for (i = 0; i < table->count; i++) {
@@ -296,25 +284,21 @@ u32 halo_cpuid_clamp(struct halo_cpuid_table *table, const struct halo_cpuid_tab
 		for (reg = 0; reg < 4; reg++) {
 			u32 *value = &e->eax + reg;
 			u32 most = halo_cpuid_reg(supported, e->leaf, e->subleaf, reg);
-			u32 wish = *value;
 
 			switch (how[reg]) {
 			case ALLOW:
 				*value &= most;
-				taken += hweight32(wish & ~most);
 				break;
 			case FIXED:
 				*value = most;
 				break;
 			case WIDTH:
-				*value = halo_cpuid_width(wish, most);
-				taken += (wish & 0xffff) != *value;
+				*value = halo_cpuid_width(*value, most);
 				break;
 			}
 		}
 	}
 	halo_cpuid_clamp_xsave(table);
-	return taken;
 }
 
 /* What the vCPU's state changes in a leaf. */
@@ -403,77 +387,50 @@ void halo_cpuid_lookup(const struct halo_cpuid_table *table, const struct halo_c
 	halo_cpuid_fix(table, dyn, leaf, subleaf, regs);
 }
 
-/* A bit of CPUID and the bit that it allows elsewhere. */
-struct halo_cpuid_grant {
+/* A bit of CPUID, and what it allows: bits of CR4, of EFER, HALO_HAS_*. */
+static const struct {
 	u32 leaf;
 	u8 reg;
 	u8 bit;
-	u8 grants;
+	u32 cr4;
+	u32 efer;
+	u32 has;
+} halo_cpuid_grants[] = {
+	{ 0x1, HALO_CPUID_EDX, 1, BIT(0) | BIT(1) },	/* VME: VME, PVI */
+	{ 0x1, HALO_CPUID_EDX, 4, BIT(2) },		/* TSC: TSD */
+	{ 0x1, HALO_CPUID_EDX, 2, BIT(3) },		/* DE */
+	{ 0x1, HALO_CPUID_EDX, 3, BIT(4) },		/* PSE */
+	{ 0x1, HALO_CPUID_EDX, 6, BIT(5) },		/* PAE */
+	{ 0x1, HALO_CPUID_EDX, 7, BIT(6) },		/* MCE */
+	{ 0x1, HALO_CPUID_EDX, 13, BIT(7) },		/* PGE */
+	{ 0x1, HALO_CPUID_EDX, 5, BIT(8) },		/* MSR: PCE, as RDPMC is intercepted */
+	{ 0x1, HALO_CPUID_EDX, 24, BIT(9) },		/* FXSR: OSFXSR */
+	{ 0x1, HALO_CPUID_EDX, 25, BIT(10) },		/* SSE: OSXMMEXCPT */
+	{ 0x7, HALO_CPUID_ECX, 2, BIT(11) },		/* UMIP */
+	{ 0x7, HALO_CPUID_EBX, 0, BIT(16) },		/* FSGSBASE */
+	{ 0x1, HALO_CPUID_ECX, 17, BIT(17) },		/* PCID: PCIDE */
+	{ 0x1, HALO_CPUID_ECX, 26, BIT(18) },		/* XSAVE: OSXSAVE */
+	{ 0x7, HALO_CPUID_EBX, 7, BIT(20) },		/* SMEP */
+	{ 0x7, HALO_CPUID_EBX, 20, BIT(21) },		/* SMAP */
+	{ 0x7, HALO_CPUID_ECX, 3, BIT(22) },		/* PKU: PKE */
+	{ 0x80000001, HALO_CPUID_EDX, 11, 0, BIT(0) },			/* SYSCALL: SCE */
+	{ 0x80000001, HALO_CPUID_EDX, 29, 0, BIT(8) | BIT(10) },	/* LM: LME, LMA */
+	{ 0x80000001, HALO_CPUID_EDX, 20, 0, BIT(11) },			/* NX: NXE */
+	{ 0x80000001, HALO_CPUID_EDX, 25, 0, BIT(14) },			/* FXSR_OPT: FFXSR */
+	{ 0x80000001, HALO_CPUID_EDX, 26, 0, 0, HALO_HAS_GBPAGES },
+	{ 0x80000001, HALO_CPUID_EDX, 27, 0, 0, HALO_HAS_RDTSCP },
+	{ 0x1, HALO_CPUID_ECX, 24, 0, 0, HALO_HAS_TSC_DEADLINE },
+	{ 0x1, HALO_CPUID_EDX, 12, 0, 0, HALO_HAS_MTRR },
+	{ 0x7, HALO_CPUID_EBX, 1, 0, 0, HALO_HAS_TSC_ADJUST },
+	{ 0x7, HALO_CPUID_ECX, 22, 0, 0, HALO_HAS_RDPID },
 };
-
-static const struct halo_cpuid_grant halo_cr4_grants[] = {
-	{ 0x1, HALO_CPUID_EDX, 1, 0 },		/* VME: VME and */
-	{ 0x1, HALO_CPUID_EDX, 1, 1 },		/*      PVI */
-	{ 0x1, HALO_CPUID_EDX, 4, 2 },		/* TSC: TSD */
-	{ 0x1, HALO_CPUID_EDX, 2, 3 },		/* DE */
-	{ 0x1, HALO_CPUID_EDX, 3, 4 },		/* PSE */
-	{ 0x1, HALO_CPUID_EDX, 6, 5 },		/* PAE */
-	{ 0x1, HALO_CPUID_EDX, 7, 6 },		/* MCE */
-	{ 0x1, HALO_CPUID_EDX, 13, 7 },		/* PGE */
-	{ 0x1, HALO_CPUID_EDX, 5, 8 },		/* MSR: PCE, as RDPMC is intercepted */
-	{ 0x1, HALO_CPUID_EDX, 24, 9 },		/* FXSR: OSFXSR */
-	{ 0x1, HALO_CPUID_EDX, 25, 10 },	/* SSE: OSXMMEXCPT */
-	{ 0x7, HALO_CPUID_ECX, 2, 11 },		/* UMIP */
-	{ 0x7, HALO_CPUID_ECX, 16, 12 },	/* LA57 */
-	{ 0x7, HALO_CPUID_EBX, 0, 16 },		/* FSGSBASE */
-	{ 0x1, HALO_CPUID_ECX, 17, 17 },	/* PCID: PCIDE */
-	{ 0x1, HALO_CPUID_ECX, 26, 18 },	/* XSAVE: OSXSAVE */
-	{ 0x7, HALO_CPUID_EBX, 7, 20 },		/* SMEP */
-	{ 0x7, HALO_CPUID_EBX, 20, 21 },	/* SMAP */
-	{ 0x7, HALO_CPUID_ECX, 3, 22 },		/* PKU: PKE */
-};
-
-static const struct halo_cpuid_grant halo_efer_grants[] = {
-	{ 0x80000001, HALO_CPUID_EDX, 11, 0 },	/* SYSCALL: SCE */
-	{ 0x80000001, HALO_CPUID_EDX, 29, 8 },	/* LM: LME and */
-	{ 0x80000001, HALO_CPUID_EDX, 29, 10 },	/*     LMA */
-	{ 0x80000001, HALO_CPUID_EDX, 20, 11 },	/* NX: NXE */
-	{ 0x80000001, HALO_CPUID_EDX, 25, 14 },	/* FXSR_OPT: FFXSR */
-};
-
-/* The number of the flag, not the flag: so that one table format does for all. */
-#define FLAG(flag)	(__builtin_ctz(flag))
-
-static const struct halo_cpuid_grant halo_has_grants[] = {
-	{ 0x80000001, HALO_CPUID_EDX, 29, FLAG(HALO_HAS_LM) },
-	{ 0x80000001, HALO_CPUID_EDX, 26, FLAG(HALO_HAS_GBPAGES) },
-	{ 0x80000001, HALO_CPUID_EDX, 27, FLAG(HALO_HAS_RDTSCP) },
-	{ 0x1, HALO_CPUID_ECX, 26, FLAG(HALO_HAS_XSAVE) },
-	{ 0x1, HALO_CPUID_ECX, 24, FLAG(HALO_HAS_TSC_DEADLINE) },
-	{ 0x1, HALO_CPUID_EDX, 12, FLAG(HALO_HAS_MTRR) },
-	{ 0x7, HALO_CPUID_EBX, 1, FLAG(HALO_HAS_TSC_ADJUST) },
-	{ 0x7, HALO_CPUID_ECX, 16, FLAG(HALO_HAS_LA57) },
-	{ 0x7, HALO_CPUID_ECX, 22, FLAG(HALO_HAS_RDPID) },
-};
-
-static u64 halo_cpuid_grants(const struct halo_cpuid_table *table,
-			     const struct halo_cpuid_grant *grants, unsigned int count)
-{
-	u64 mask = 0;
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		if (halo_cpuid_has(table, grants[i].leaf, grants[i].reg, grants[i].bit))
-			mask |= BIT_ULL(grants[i].grants);
-	return mask;
-}
 
 static bool halo_cpuid_pv_clock(const struct halo_cpuid_table *table)
 {
 	const struct halo_cpuid_entry *e = halo_cpuid_find(table, LEAF_HYPERVISOR, 0);
 
-	/* "KVMKVMKVM" */
-	return e && e->ebx == 0x4b4d564b && e->ecx == 0x564b4d56 && e->edx == 0x4d &&
+	return e && e->ebx == HALO_CPUID_PV_EBX && e->ecx == HALO_CPUID_PV_ECX &&
+	       e->edx == HALO_CPUID_PV_EDX &&
 	       halo_cpuid_has(table, LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 3);
 }
 
@@ -485,23 +442,25 @@ static bool halo_cpuid_pv_clock(const struct halo_cpuid_table *table)
 void halo_cpuid_caps(const struct halo_cpuid_table *table, struct halo_cpuid_caps *caps)
 {
 	u32 width = halo_cpuid_reg(table, LEAF_EXT + 8, 0, HALO_CPUID_EAX) & 0xff;
+	unsigned int i;
 
 	memset(caps, 0, sizeof(*caps));
-	caps->cr4 = halo_cpuid_grants(table, halo_cr4_grants, ARRAY_SIZE(halo_cr4_grants));
-	caps->efer = halo_cpuid_grants(table, halo_efer_grants, ARRAY_SIZE(halo_efer_grants));
-	caps->has = halo_cpuid_grants(table, halo_has_grants, ARRAY_SIZE(halo_has_grants));
-
+	for (i = 0; i < ARRAY_SIZE(halo_cpuid_grants); i++) {
+		if (!halo_cpuid_has(table, halo_cpuid_grants[i].leaf, halo_cpuid_grants[i].reg,
+				    halo_cpuid_grants[i].bit))
+			continue;
+		caps->cr4 |= halo_cpuid_grants[i].cr4;
+		caps->efer |= halo_cpuid_grants[i].efer;
+		caps->has |= halo_cpuid_grants[i].has;
+	}
 	if (halo_cpuid_pv_clock(table))
 		caps->has |= HALO_HAS_PV_CLOCK;
 	/* x87 state can't be missing from a CPU with XSAVE. */
-	if (caps->has & HALO_HAS_XSAVE)
+	if (halo_cpuid_has(table, 1, HALO_CPUID_ECX, 26))
 		caps->xcr0 = halo_cpuid_xcr0(table) | 1;
 
 	/* Without the leaf: what PSE-36 and PAE had when they came (APM 3 E.4.7). */
 	caps->maxphyaddr = clamp_t(u32, width ? width : 36, 32, 52);
-	caps->linear_bits = 32;
-	if (caps->has & HALO_HAS_LM)
-		caps->linear_bits = caps->has & HALO_HAS_LA57 ? 57 : 48;
 }
 
 /**

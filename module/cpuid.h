@@ -80,16 +80,18 @@ struct halo_cpuid_dyn {
 };
 
 /* struct halo_cpuid_caps.has */
-#define HALO_HAS_LM		BIT(0)
-#define HALO_HAS_GBPAGES	BIT(1)
-#define HALO_HAS_XSAVE		BIT(2)
-#define HALO_HAS_TSC_DEADLINE	BIT(3)
-#define HALO_HAS_TSC_ADJUST	BIT(4)
-#define HALO_HAS_RDTSCP		BIT(5)
-#define HALO_HAS_RDPID		BIT(6)
-#define HALO_HAS_MTRR		BIT(7)
-#define HALO_HAS_PV_CLOCK	BIT(8)	/* KVM signature and CLOCKSOURCE2 */
-#define HALO_HAS_LA57		BIT(9)
+#define HALO_HAS_GBPAGES	BIT(0)
+#define HALO_HAS_TSC_DEADLINE	BIT(1)
+#define HALO_HAS_TSC_ADJUST	BIT(2)
+#define HALO_HAS_RDTSCP		BIT(3)
+#define HALO_HAS_RDPID		BIT(4)
+#define HALO_HAS_MTRR		BIT(5)
+#define HALO_HAS_PV_CLOCK	BIT(6)	/* KVM signature and CLOCKSOURCE2 */
+
+/* The signature, "KVMKVMKVM". */
+#define HALO_CPUID_PV_EBX	0x4b4d564b
+#define HALO_CPUID_PV_ECX	0x564b4d56
+#define HALO_CPUID_PV_EDX	0x4d
 
 /**
  * struct halo_cpuid_caps - what a vCPU's CPUID allows it
@@ -98,7 +100,6 @@ struct halo_cpuid_dyn {
  * @xcr0: bits that may be set in XCR0, 0 without XSAVE
  * @has: HALO_HAS_*
  * @maxphyaddr: width of guest-physical addresses
- * @linear_bits: widest linear address: 57, 48, or 32 without long mode
  */
 struct halo_cpuid_caps {
 	u64 cr4;
@@ -106,14 +107,24 @@ struct halo_cpuid_caps {
 	u64 xcr0;
 	u32 has;
 	u8 maxphyaddr;
-	u8 linear_bits;
 };
 
-int halo_cpuid_supported(struct halo_cpuid_entry *entries, u32 max,
-			 const struct halo_cpuid_host *host);
+/**
+ * halo_cpuid_is_amd() - is leaf 0 that of AMD or its kin?
+ * @ebx: its EBX
+ * @ecx: its ECX
+ */
+static inline bool halo_cpuid_is_amd(u32 ebx, u32 ecx)
+{
+	return (ebx == 0x68747541 && ecx == 0x444d4163) ||	/* AuthenticAMD */
+	       (ebx == 0x6f677948 && ecx == 0x656e6975);	/* HygonGenuine */
+}
+
+void halo_cpuid_supported(struct halo_cpuid_table *table, const struct halo_cpuid_host *host);
+int halo_cpuid_index(struct halo_cpuid_table *table);
 int halo_cpuid_set(struct halo_cpuid_table *table, const struct halo_cpuid_entry *entries,
 		   u32 count);
-u32 halo_cpuid_clamp(struct halo_cpuid_table *table, const struct halo_cpuid_table *supported);
+void halo_cpuid_clamp(struct halo_cpuid_table *table, const struct halo_cpuid_table *supported);
 void halo_cpuid_lookup(const struct halo_cpuid_table *table, const struct halo_cpuid_dyn *dyn,
 		       u32 leaf, u32 subleaf, u32 regs[4]);
 void halo_cpuid_caps(const struct halo_cpuid_table *table, struct halo_cpuid_caps *caps);

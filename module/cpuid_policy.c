@@ -27,6 +27,9 @@
 #define XCR0_AVX512	(BIT_ULL(5) | BIT_ULL(6) | BIT_ULL(7))
 #define XCR0_PKRU	BIT_ULL(9)
 
+/* Not a state, but features hang on it, too. */
+#define TSC_STABLE	BIT_ULL(62)
+
 /* CPUID.1:EDX and, on AMD, its image in 0x80000001:EDX. */
 #define LEAF1_EDX \
 	(B(0) | B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(12) | B(13) | B(14) | \
@@ -120,8 +123,23 @@ static const struct halo_cpuid_rule halo_cpuid_rules[] = {
 	{ 0x7, 1, EAX, B(0) | B(1) | B(2) | B(4) | B(5) | B(7) | B(10) | B(11) | B(12) | B(23), 0 },
 	/* let through: AVX-VNNI-INT8 4, AVX-NE-CONVERT 5, PREFETCHI 14. hide: AMX 8, CET_SSS 18. */
 	{ 0x7, 1, EDX, B(4) | B(5) | B(14), 0 },
+	/* leaf 0xb as for one CPU alone: SMT level, core level */
+	{ 0xb, 0, EBX, 0, 1 },
+	{ 0xb, 0, ECX, 0, 0x100 },
+	{ 0xb, 1, EBX, 0, 1 },
+	{ 0xb, 1, ECX, 0, 0x201 },
 	/* let through: XSAVEOPT 0, XSAVEC 1, XGETBV(1) 2. hide: XSAVES 3 (XSS), XFD 4. */
 	{ 0xd, 1, EAX, B(0) | B(1) | B(2), 0 },
+	/* the KVM-compatible signature, as guests look for it to find their clock */
+	{ 0x40000000, 0, EAX, 0, 0x40000001 },
+	{ 0x40000000, 0, EBX, 0, HALO_CPUID_PV_EBX },
+	{ 0x40000000, 0, ECX, 0, HALO_CPUID_PV_ECX },
+	{ 0x40000000, 0, EDX, 0, HALO_CPUID_PV_EDX },
+	/*
+	 * provided: NOP_IO_DELAY 1, CLOCKSOURCE2 3, CLOCKSOURCE_STABLE 24.
+	 * Not: async page faults, PV EOI, steal time, PV TLB flush and IPIs.
+	 */
+	{ 0x40000001, 0, EAX, 0, B(1) | B(3) | B(24) },
 	{ 0x80000001, 0, EAX, ~0u, 0 },		/* the signature */
 	/*
 	 * let through: LAHF 0, CMP_LEGACY 1, ABM 5, SSE4A 6, MISALIGNSSE 7, PREFETCHW 8, XOP 11,
@@ -140,6 +158,8 @@ static const struct halo_cpuid_rule halo_cpuid_rules[] = {
 	{ 0x80000001, 0, EDX,
 	  LEAF1_EDX | B(9) | B(11) | B(20) | B(22) | B(25) | B(26) | B(27) | B(29) | B(30) | B(31),
 	  0 },
+	/* let through: invariant TSC 8, if it is so. hide: thermal, clocks, RAS. */
+	{ 0x80000007, 0, EDX, 0, B(8) },
 	/*
 	 * let through: CLZERO 0, XSAVEERPTR 2, SSB_NO 26, BTC_NO 29: facts, not switches.
 	 * hide: RDPRU 4: the host's clocks. INVLPGB 3. WBNOINVD 9: intercepted and then not as
@@ -156,9 +176,9 @@ static const struct halo_cpuid_rule halo_cpuid_rules[] = {
 	{ 0x80000021, 0, EAX, B(2) | B(6), 0 },
 };
 
-/* Features that are only there while a state of XCR0 is. */
+/* Features that are only there while a state of XCR0 is, or what else they need. */
 static const struct {
-	u64 xcr0;
+	u64 needs;
 	u32 leaf;
 	u8 subleaf;
 	u8 reg;
@@ -178,17 +198,63 @@ static const struct {
 	{ XCR0_AVX512, 0x7, 0, EDX, B(8) | B(23) },
 	{ XCR0_AVX512, 0x7, 1, EAX, B(5) },
 	{ XCR0_PKRU, 0x7, 0, ECX, B(3) },
+	{ TSC_STABLE, 0x40000001, 0, EAX, B(24) },
+	{ TSC_STABLE, 0x80000007, 0, EDX, B(8) },
+};
+
+/* What makes up a leaf. */
+enum halo_cpuid_from {
+	RULES,		/* the rules above; what they do not name is zero */
+	SUBLEAVES,	/* the same, of subleaves 0 and 1 */
+	HOST,		/* the host's */
+	LAST,		/* the host's, with what is the highest leaf here */
+	CACHES,		/* the host's, each shared by nobody: topology is the user's */
+	STATES,		/* XSAVE */
+};
+
+/*
+ * The table, in order; what is not in it reads as zeros. hide: MONITOR 5, PMU 0xa, RDT 0xf 0x10,
+ * SGX 0x12, PT 0x14; clock rates 0x15 0x16: the PV clock has them; SVM 0x8000000a, IBS
+ * 0x8000001b, LWP 0x8000001c, SEV 0x8000001f, QoS 0x80000020.
+ */
+static const struct {
+	u32 leaf;
+	u8 from;
+	char vendor;	/* Intel (and all others), AMD; 0: any */
+} halo_cpuid_leaves[] = {
+	{ 0x0, LAST },
+	{ 0x1, RULES },
+	{ 0x2, HOST, 'I' },
+	{ 0x4, CACHES, 'I' },
+	{ 0x6, RULES },
+	{ 0x7, SUBLEAVES },
+	{ 0xb, SUBLEAVES },
+	{ 0xd, STATES },
+	{ 0x40000000, RULES },
+	{ 0x40000001, RULES },
+	{ 0x80000000, LAST },
+	{ 0x80000001, RULES },
+	{ 0x80000002, HOST },		/* name */
+	{ 0x80000003, HOST },
+	{ 0x80000004, HOST },
+	{ 0x80000005, HOST },		/* caches */
+	{ 0x80000006, HOST },
+	{ 0x80000007, RULES },
+	{ 0x80000008, RULES },
+	{ 0x80000019, HOST, 'A' },	/* TLB */
+	{ 0x8000001a, RULES, 'A' },
+	{ 0x8000001d, CACHES, 'A' },
+	{ 0x8000001e, RULES, 'A' },	/* none: one CPU alone */
+	{ 0x80000021, RULES, 'A' },
 };
 
 /* The table under construction. */
 struct halo_cpuid_build {
 	const struct halo_cpuid_host *host;
-	struct halo_cpuid_entry *entries;
-	u32 max;
-	u32 count;
+	struct halo_cpuid_table *table;
 	u32 host_max[2];	/* highest basic and extended leaf of the host */
-	u64 xcr0;
-	bool amd;
+	u32 last[2];		/* and of the table */
+	u64 has;		/* XCR0_*, TSC_STABLE */
 };
 
 /* A leaf of the host; zeros where it has none, as a guest can't tell the difference. */
@@ -199,18 +265,29 @@ static void halo_host_leaf(const struct halo_cpuid_build *b, u32 leaf, u32 suble
 		b->host->cpuid(b->host->opaque, leaf, subleaf, regs);
 }
 
-static void halo_cpuid_emit(struct halo_cpuid_build *b, u32 leaf, u32 subleaf, u32 flags,
-			    const u32 regs[4])
+/* There is always room: a few dozen entries of HALO_MAX_CPUID. */
+static struct halo_cpuid_entry *halo_cpuid_emit(struct halo_cpuid_build *b, u32 leaf, u32 subleaf,
+						u32 flags, const u32 regs[4])
 {
-	if (b->count < b->max)
-		b->entries[b->count] = (struct halo_cpuid_entry){
-			.leaf = leaf, .subleaf = subleaf, .flags = flags,
-			.eax = regs[EAX], .ebx = regs[EBX], .ecx = regs[ECX], .edx = regs[EDX],
-		};
-	b->count++;
+	struct halo_cpuid_entry *e = &b->table->entries[b->table->count++];
+
+	*e = (struct halo_cpuid_entry){
+		.leaf = leaf, .subleaf = subleaf, .flags = flags,
+		.eax = regs[EAX], .ebx = regs[EBX], .ecx = regs[ECX], .edx = regs[EDX],
+	};
+	return e;
 }
 
-/* The features of a leaf: by the rules, by the states there are, else nothing. */
+/* Leaf 0x80000008's EAX; no LA57. */
+static u32 halo_cpuid_widths(const struct halo_cpuid_build *b, u32 phys)
+{
+	phys = phys ?: 36;
+	if (b->host->phys_bits)
+		phys = min_t(u32, phys, b->host->phys_bits);
+	return clamp_t(u32, phys, 32, 52) | 48 << 8;
+}
+
+/* The features of a leaf: by the rules, by what they need, else nothing. */
 static void halo_cpuid_features(const struct halo_cpuid_build *b, u32 leaf, u32 subleaf,
 				u32 regs[4])
 {
@@ -227,27 +304,27 @@ static void halo_cpuid_features(const struct halo_cpuid_build *b, u32 leaf, u32 
 	}
 	for (i = 0; i < ARRAY_SIZE(halo_cpuid_needs); i++)
 		if (halo_cpuid_needs[i].leaf == leaf && halo_cpuid_needs[i].subleaf == subleaf &&
-		    (b->xcr0 & halo_cpuid_needs[i].xcr0) != halo_cpuid_needs[i].xcr0)
+		    (b->has & halo_cpuid_needs[i].needs) != halo_cpuid_needs[i].needs)
 			regs[halo_cpuid_needs[i].reg] &= ~halo_cpuid_needs[i].bits;
+	if (leaf == 0x80000008)
+		regs[EAX] = halo_cpuid_widths(b, host[EAX] & 0xff);
 }
 
-static void halo_cpuid_emit_features(struct halo_cpuid_build *b, u32 leaf)
+static void halo_cpuid_emit_subleaves(struct halo_cpuid_build *b, u32 leaf)
 {
+	struct halo_cpuid_entry *first;
 	u32 regs[4];
 
 	halo_cpuid_features(b, leaf, 0, regs);
-	halo_cpuid_emit(b, leaf, 0, 0, regs);
+	first = halo_cpuid_emit(b, leaf, 0, HALO_CPUID_SUBLEAF, regs);
+	halo_cpuid_features(b, leaf, 1, regs);
+	if (!(regs[EAX] | regs[EBX] | regs[EDX]))
+		return;
+	halo_cpuid_emit(b, leaf, 1, HALO_CPUID_SUBLEAF, regs);
+	if (leaf == 7)
+		first->eax = 1;
 }
 
-static void halo_cpuid_emit_host(struct halo_cpuid_build *b, u32 leaf)
-{
-	u32 regs[4];
-
-	halo_host_leaf(b, leaf, 0, regs);
-	halo_cpuid_emit(b, leaf, 0, 0, regs);
-}
-
-/* Leaves 4 and 0x8000001d: the host's caches, each shared by nobody: topology is the user's. */
 static void halo_cpuid_emit_caches(struct halo_cpuid_build *b, u32 leaf)
 {
 	u32 subleaf, regs[4];
@@ -259,6 +336,55 @@ static void halo_cpuid_emit_caches(struct halo_cpuid_build *b, u32 leaf)
 		regs[EAX] &= 0x3fff;
 		halo_cpuid_emit(b, leaf, subleaf, HALO_CPUID_SUBLEAF, regs);
 	}
+}
+
+/* Sizes in subleaf 0 are computed when it is looked up, or clamped. */
+static void halo_cpuid_emit_states(struct halo_cpuid_build *b)
+{
+	u64 xcr0 = b->has & ~TSC_STABLE;
+	u32 regs[4] = { lower_32_bits(xcr0), 576, 576, upper_32_bits(xcr0) }, i;
+	struct halo_cpuid_entry *first;
+
+	first = halo_cpuid_emit(b, 0xd, 0, HALO_CPUID_SUBLEAF, regs);
+	halo_cpuid_features(b, 0xd, 1, regs);
+	halo_cpuid_emit(b, 0xd, 1, HALO_CPUID_SUBLEAF, regs);
+	for (i = 2; i < 63; i++) {
+		if (!(xcr0 & BIT_ULL(i)))
+			continue;
+		halo_host_leaf(b, 0xd, i, regs);
+		regs[ECX] &= B(1);
+		regs[EDX] = 0;
+		halo_cpuid_emit(b, 0xd, i, HALO_CPUID_SUBLEAF, regs);
+		first->ebx = max(first->ebx, regs[EAX] + regs[EBX]);
+		first->ecx = first->ebx;
+	}
+}
+
+static void halo_cpuid_emit_leaf(struct halo_cpuid_build *b, u32 leaf, enum halo_cpuid_from from)
+{
+	u32 regs[4];
+
+	switch (from) {
+	case SUBLEAVES:
+		halo_cpuid_emit_subleaves(b, leaf);
+		return;
+	case CACHES:
+		halo_cpuid_emit_caches(b, leaf);
+		return;
+	case STATES:
+		halo_cpuid_emit_states(b);
+		return;
+	case RULES:
+		halo_cpuid_features(b, leaf, 0, regs);
+		break;
+	case HOST:
+	case LAST:
+		halo_host_leaf(b, leaf, 0, regs);
+		if (from == LAST)
+			regs[EAX] = b->last[leaf >> 31];
+		break;
+	}
+	halo_cpuid_emit(b, leaf, 0, 0, regs);
 }
 
 /* States the host's kernel has switched on, we know, and can go together. */
@@ -278,166 +404,38 @@ static u64 halo_cpuid_states(const struct halo_cpuid_build *b)
 	return xcr0;
 }
 
-static void halo_cpuid_emit_xsave(struct halo_cpuid_build *b)
-{
-	u32 size = 576, first = b->count;
-	u32 regs[4] = {}, i;
-
-	halo_cpuid_emit(b, 0xd, 0, HALO_CPUID_SUBLEAF, regs);
-	halo_cpuid_features(b, 0xd, 1, regs);
-	halo_cpuid_emit(b, 0xd, 1, HALO_CPUID_SUBLEAF, regs);
-	for (i = 2; i < 63; i++) {
-		if (!(b->xcr0 & BIT_ULL(i)))
-			continue;
-		halo_host_leaf(b, 0xd, i, regs);
-		regs[ECX] &= B(1);
-		regs[EDX] = 0;
-		size = max(size, regs[EAX] + regs[EBX]);
-		halo_cpuid_emit(b, 0xd, i, HALO_CPUID_SUBLEAF, regs);
-	}
-	if (first < b->max) {
-		b->entries[first].eax = lower_32_bits(b->xcr0);
-		b->entries[first].edx = upper_32_bits(b->xcr0);
-		b->entries[first].ebx = size;
-		b->entries[first].ecx = size;
-	}
-}
-
-static void halo_cpuid_emit_leaf7(struct halo_cpuid_build *b)
-{
-	u32 regs[4], more[4] = {}, host[4];
-
-	halo_host_leaf(b, 7, 0, host);
-	halo_cpuid_features(b, 7, 0, regs);
-	if (host[EAX])
-		halo_cpuid_features(b, 7, 1, more);
-	regs[EAX] = more[EAX] || more[EDX];
-	halo_cpuid_emit(b, 7, 0, HALO_CPUID_SUBLEAF, regs);
-	if (regs[EAX])
-		halo_cpuid_emit(b, 7, 1, HALO_CPUID_SUBLEAF, more);
-}
-
-/* Leaf 0xb as for one CPU alone: SMT level, core level. EDX is the x2APIC ID, 0. */
-static void halo_cpuid_emit_topology(struct halo_cpuid_build *b)
-{
-	static const u32 smt[4] = { 0, 1, 0x100, 0 };
-	static const u32 core[4] = { 0, 1, 0x201, 0 };
-
-	halo_cpuid_emit(b, 0xb, 0, HALO_CPUID_SUBLEAF, smt);
-	halo_cpuid_emit(b, 0xb, 1, HALO_CPUID_SUBLEAF, core);
-}
-
-static void halo_cpuid_emit_basic(struct halo_cpuid_build *b)
-{
-	u32 regs[4];
-
-	halo_host_leaf(b, 0, 0, regs);
-	regs[EAX] = b->xcr0 ? 0xd : 0xb;
-	halo_cpuid_emit(b, 0, 0, 0, regs);
-	halo_cpuid_emit_features(b, 1);
-	if (!b->amd) {
-		halo_cpuid_emit_host(b, 2);
-		halo_cpuid_emit_caches(b, 4);
-	}
-	halo_cpuid_emit_features(b, 5);		/* none: no MONITOR/MWAIT */
-	halo_cpuid_emit_features(b, 6);
-	halo_cpuid_emit_leaf7(b);
-	halo_cpuid_emit_features(b, 0xa);	/* none: no PMU */
-	halo_cpuid_emit_topology(b);
-	if (b->xcr0)
-		halo_cpuid_emit_xsave(b);
-	/* hide: RDT 0xf 0x10, SGX 0x12, PT 0x14; clock rates 0x15 0x16: the PV clock has them */
-}
-
-/*
- * The KVM-compatible signature, as guests look for it to find their clock, and of
- * the features CLOCKSOURCE2 3, NOP_IO_DELAY 1, and CLOCKSOURCE_STABLE 24 where the
- * TSC is. Not: async page faults, PV EOI, steal time, PV TLB flush and IPIs.
- */
-static void halo_cpuid_emit_hypervisor(struct halo_cpuid_build *b)
-{
-	/* KVMKVMKVM */
-	static const u32 name[4] = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d };
-	const u32 features[4] = { B(1) | B(3) | (b->host->tsc_stable ? B(24) : 0) };
-
-	halo_cpuid_emit(b, 0x40000000, 0, 0, name);
-	halo_cpuid_emit(b, 0x40000001, 0, 0, features);
-}
-
-static void halo_cpuid_emit_widths(struct halo_cpuid_build *b)
-{
-	u32 regs[4], host[4], phys;
-
-	halo_host_leaf(b, 0x80000008, 0, host);
-	phys = host[EAX] & 0xff ? host[EAX] & 0xff : 36;
-	if (b->host->phys_bits)
-		phys = min_t(u32, phys, b->host->phys_bits);
-	phys = clamp_t(u32, phys, 32, 52);
-
-	halo_cpuid_features(b, 0x80000008, 0, regs);
-	regs[EAX] = phys | 48 << 8;	/* no LA57 */
-	halo_cpuid_emit(b, 0x80000008, 0, 0, regs);
-}
-
-static void halo_cpuid_emit_extended(struct halo_cpuid_build *b)
-{
-	/* let through: invariant TSC 8, if it is so. hide: thermal, clocks, RAS. */
-	const u32 power[4] = { [EDX] = b->host->tsc_stable ? B(8) : 0 };
-	u32 regs[4], leaf, last = 0x80000008;
-
-	if (b->amd && b->host_max[1] > last)
-		last = min(b->host_max[1], 0x80000021u);
-
-	halo_host_leaf(b, 0x80000000, 0, regs);
-	regs[EAX] = last;
-	halo_cpuid_emit(b, 0x80000000, 0, 0, regs);
-	halo_cpuid_emit_features(b, 0x80000001);
-	for (leaf = 0x80000002; leaf <= 0x80000006; leaf++)
-		halo_cpuid_emit_host(b, leaf);	/* name and caches */
-	halo_cpuid_emit(b, 0x80000007, 0, 0, power);
-	halo_cpuid_emit_widths(b);
-	if (!b->amd)
-		return;
-
-	/* hide: SVM 0x8000000a, IBS 0x8000001b, LWP 0x8000001c, SEV 0x8000001f, QoS 0x80000020 */
-	if (last >= 0x80000019)
-		halo_cpuid_emit_host(b, 0x80000019);
-	if (last >= 0x8000001a)
-		halo_cpuid_emit_features(b, 0x8000001a);
-	if (last >= 0x8000001e) {
-		halo_cpuid_emit_caches(b, 0x8000001d);
-		halo_cpuid_emit_features(b, 0x8000001e);	/* none: one CPU alone */
-	}
-	if (last >= 0x80000021)
-		halo_cpuid_emit_features(b, 0x80000021);
-}
-
 /**
  * halo_cpuid_supported() - the most that a guest may be shown on this host
- * @entries: the result, sorted
- * @max: room in @entries; HALO_MAX_CPUID is always enough
+ * @table: the result
  * @host: the host
  *
- * As it stands it is a valid table for a single vCPU with APIC ID 0.
- *
- * Return: the number of entries, or -E2BIG if there was no room for all.
+ * As it stands it is a table for a single vCPU with APIC ID 0.
  */
-int halo_cpuid_supported(struct halo_cpuid_entry *entries, u32 max,
-			 const struct halo_cpuid_host *host)
+void halo_cpuid_supported(struct halo_cpuid_table *table, const struct halo_cpuid_host *host)
 {
-	struct halo_cpuid_build b = { .host = host, .entries = entries, .max = max };
-	u32 regs[4];
+	struct halo_cpuid_build b = { .host = host, .table = table };
+	u32 regs[4], i;
+	bool amd;
 
-	host->cpuid(host->opaque, 0, 0, regs);
-	b.host_max[0] = regs[EAX];
-	b.amd = (regs[EBX] == 0x68747541 && regs[ECX] == 0x444d4163) ||	/* AuthenticAMD */
-		(regs[EBX] == 0x6f677948 && regs[ECX] == 0x656e6975);	/* HygonGenuine */
+	memset(table, 0, sizeof(*table));
 	host->cpuid(host->opaque, 0x80000000, 0, regs);
 	b.host_max[1] = regs[EAX];
-	b.xcr0 = halo_cpuid_states(&b);
+	host->cpuid(host->opaque, 0, 0, regs);
+	b.host_max[0] = regs[EAX];
+	amd = halo_cpuid_is_amd(regs[EBX], regs[ECX]);
+	b.has = halo_cpuid_states(&b);
+	b.last[0] = b.has ? 0xd : 0xb;
+	b.last[1] = amd ? clamp_t(u32, b.host_max[1], 0x80000008, 0x80000021) : 0x80000008;
+	if (host->tsc_stable)
+		b.has |= TSC_STABLE;
 
-	halo_cpuid_emit_basic(&b);
-	halo_cpuid_emit_hypervisor(&b);
-	halo_cpuid_emit_extended(&b);
-	return b.count <= max ? b.count : -E2BIG;
+	for (i = 0; i < ARRAY_SIZE(halo_cpuid_leaves); i++) {
+		u32 leaf = halo_cpuid_leaves[i].leaf;
+		char vendor = halo_cpuid_leaves[i].vendor;
+
+		if ((!vendor || vendor == (amd ? 'A' : 'I')) &&
+		    (leaf >> 30 == 1 || leaf <= b.last[leaf >> 31]))
+			halo_cpuid_emit_leaf(&b, leaf, halo_cpuid_leaves[i].from);
+	}
+	halo_cpuid_index(table);
 }

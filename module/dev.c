@@ -344,22 +344,12 @@ static int halo_cpuid_init(void)
 		.phys_bits = boot_cpu_data.x86_phys_bits,
 		.tsc_stable = !check_tsc_unstable(),
 	};
-	struct halo_cpuid_entry *entries;
-	int n, err = -ENOMEM;
 
-	entries = kcalloc(HALO_MAX_CPUID, sizeof(*entries), GFP_KERNEL);
 	halo_cpuid_host = kvzalloc(sizeof(*halo_cpuid_host), GFP_KERNEL);
-	if (!entries || !halo_cpuid_host)
-		goto out;
-	n = halo_cpuid_supported(entries, HALO_MAX_CPUID, &host);
-	err = n < 0 ? n : halo_cpuid_set(halo_cpuid_host, entries, n);
-out:
-	kfree(entries);
-	if (err) {
-		kvfree(halo_cpuid_host);
-		halo_cpuid_host = NULL;
-	}
-	return err;
+	if (!halo_cpuid_host)
+		return -ENOMEM;
+	halo_cpuid_supported(halo_cpuid_host, &host);
+	return 0;
 }
 
 static int __init halo_init(void)

@@ -224,7 +224,7 @@ static int halo_msr_set(struct halo_vcpu *vcpu, const struct halo_msr *m, u32 in
 		valid = !(value & ~m->value);
 		break;
 	case W_CANONICAL:
-		valid = halo_canonical(value, max_t(u8, vcpu->caps.linear_bits, 48));
+		valid = halo_canonical(value, HALO_LINEAR_BITS);
 		break;
 	case W_TYPES:
 		valid = halo_types_valid(value, 8, m->value);

@@ -89,18 +89,18 @@ static u32 halo_state_copy(struct halo_vcpu *vcpu, struct halo_state *s, u64 gro
 
 static bool halo_segs_valid(struct halo_vcpu *vcpu, const struct halo_state *s)
 {
-	unsigned int bits = vcpu->caps.linear_bits < 48 ? 48 : vcpu->caps.linear_bits, i;
+	unsigned int i;
 
 	for (i = 0; i < 8; i++) {
 		if (s->seg[i].attrib & ~SEG_ATTRIB_MASK)
 			return false;
-		if (!halo_canonical(s->seg[i].base, bits))
+		if (!halo_canonical(s->seg[i].base, HALO_LINEAR_BITS))
 			return false;
 	}
 	if (memchr_inv(s->gdt.reserved, 0, sizeof(s->gdt.reserved)) ||
 	    memchr_inv(s->idt.reserved, 0, sizeof(s->idt.reserved)))
 		return false;
-	return halo_canonical(s->gdt.base, bits) && halo_canonical(s->idt.base, bits);
+	return halo_canonical(s->gdt.base, HALO_LINEAR_BITS) && halo_canonical(s->idt.base, HALO_LINEAR_BITS);
 }
 
 static bool halo_crs_valid(struct halo_vcpu *vcpu, const struct halo_state *s)

@@ -126,9 +126,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	err = halo_vcpu_areas(vcpu, arg->ring_entries);
 	if (err)
 		goto free;
-	err = halo_cpuid_set(vcpu->cpuid, halo_cpuid_host->entries, halo_cpuid_host->count);
-	if (err)
-		goto free;
+	*vcpu->cpuid = *halo_cpuid_host;
 	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
 	vcpu->cpu.root = halo_mem_root(&vm->mem);
 	vcpu->cpu.tsc_offset = vm->tsc_offset;

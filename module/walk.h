@@ -78,6 +78,9 @@ struct halo_walk_result {
 	u32 error_code;
 };
 
+/* Width of linear addresses: five levels (CR4.LA57) are never shown to a guest. */
+#define HALO_LINEAR_BITS	48
+
 /**
  * halo_canonical() - is a linear address canonical?
  * @addr: the address
