@@ -120,9 +120,9 @@ static const struct halo_msr halo_msrs[] = {
 	{ MSR_K7_EVNTSEL0, 8, W_ANY, .backend = HALO_BACKEND_SVM },
 };
 
-static_assert(MSR_K7_PERFCTR3 == MSR_K7_EVNTSEL0 + 7);
-static_assert(MSR_K8_TSEG_MASK == MSR_K8_TSEG_ADDR + 1);
-static_assert(MSR_IA32_P5_MC_TYPE == MSR_IA32_P5_MC_ADDR + 1);
+static_assert(MSR_K7_EVNTSEL0 + 7 == MSR_K7_PERFCTR3);
+static_assert(MSR_K8_TSEG_ADDR + 1 == MSR_K8_TSEG_MASK);
+static_assert(MSR_IA32_P5_MC_ADDR + 1 == MSR_IA32_P5_MC_TYPE);
 
 /**
  * halo_msr_reset() - RESET values
