@@ -10,6 +10,7 @@
 #include <linux/ktime.h>
 #include <linux/timekeeping.h>
 #include <asm/msr.h>
+#include <asm/pvclock-abi.h>
 #include <asm/tsc.h>
 #include "vcpu.h"
 
@@ -71,10 +72,10 @@ static int halo_clock_write(struct halo_vcpu *vcpu)
 {
 	struct halo_mem *mem = &vcpu->vm->mem;
 	u64 gpa = vcpu->msr.pv_system_time & ~1ull;
-	struct halo_pvclock_time t = {
-		.mul = vcpu->vm->clock.mul,
-		.shift = vcpu->vm->clock.shift,
-		.flags = HALO_PVCLOCK_TSC_STABLE,
+	struct pvclock_vcpu_time_info t = {
+		.tsc_to_system_mul = vcpu->vm->clock.mul,
+		.tsc_shift = vcpu->vm->clock.shift,
+		.flags = PVCLOCK_TSC_STABLE_BIT,
 		/* The VM's beginning on every vCPU: no two round differently. */
 		.tsc_timestamp = vcpu->vm->tsc_base + vcpu->cpu.tsc_offset,
 		.system_time = 0,
@@ -122,7 +123,7 @@ int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value)
  */
 int halo_clock_wall(struct halo_vcpu *vcpu, u64 value)
 {
-	struct halo_pvclock_wall w = {};
+	struct pvclock_wall_clock w = {};
 	u64 ns = vcpu->vm->boot_ns;
 	u32 rem;
 

@@ -29,19 +29,3 @@ void halo_pvclock_scale_init(struct halo_pvclock_scale *s, u32 tsc_khz)
 	}
 	s->mul = (NS_PER_SEC << 32) / hz;
 }
-
-/**
- * halo_pvclock_ns() - scale a tick count
- * @s: the constants
- * @ticks: TSC ticks
- *
- * Return: nanoseconds.
- */
-u64 halo_pvclock_ns(const struct halo_pvclock_scale *s, u64 ticks)
-{
-	if (s->shift >= 0)
-		ticks <<= s->shift;
-	else
-		ticks >>= -s->shift;
-	return (u64)(((unsigned __int128)ticks * s->mul) >> 32);
-}

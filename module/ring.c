@@ -45,7 +45,6 @@ int halo_ring_break(struct halo_rings *r)
 
 static void halo_ring_header_init(struct halo_ring *ring, u32 entries)
 {
-	memset(ring, 0, sizeof(*ring));
 	ring->entries = entries;
 	ring->entries_offset = sizeof(*ring);
 }
@@ -58,15 +57,10 @@ static void halo_ring_header_init(struct halo_ring *ring, u32 entries)
  * @entries: entries of each, see halo_ring_entries_valid()
  *
  * Call before the areas can be mapped by anybody.
- *
- * Return: 0, or -EINVAL for a number of entries that a ring can't have.
  */
-int halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
-		    u32 entries)
+void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
+		     u32 entries)
 {
-	if (!halo_ring_entries_valid(entries))
-		return -EINVAL;
-
 	memset(r, 0, sizeof(*r));
 	r->exits = exits;
 	r->replies = replies;
@@ -75,7 +69,6 @@ int halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_r
 	r->entries = entries;
 	halo_ring_header_init(exits, entries);
 	halo_ring_header_init(replies, entries);
-	return 0;
 }
 
 /**

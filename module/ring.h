@@ -66,8 +66,8 @@ static inline size_t halo_ring_bytes(u32 entries, size_t entry)
 	return sizeof(struct halo_ring) + entries * entry;
 }
 
-int halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
-		    u32 entries);
+void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
+		     u32 entries);
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
 int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
 int halo_ring_break(struct halo_rings *r);

@@ -96,7 +96,8 @@ static int halo_vcpu_areas(struct halo_vcpu *vcpu, u32 entries)
 	vcpu->data = halo_area_alloc(PAGE_SIZE);
 	if (!vcpu->state || !vcpu->exits || !vcpu->replies || !vcpu->data)
 		return -ENOMEM;
-	return halo_rings_init(&vcpu->rings, vcpu->exits, vcpu->replies, entries);
+	halo_rings_init(&vcpu->rings, vcpu->exits, vcpu->replies, entries);
+	return 0;
 }
 
 static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_create_vcpu *arg)

@@ -53,7 +53,7 @@ static void halo_vm_free(struct halo_vm *vm)
 	halo_mem_destroy(&vm->mem);
 	for (i = 0; i < vm->nr_vcpus; i++)
 		halo_vcpu_free(vm->vcpus[i]);
-	halo_zone_table_free(rcu_dereference_protected(vm->zones, true));
+	halo_free(rcu_dereference_protected(vm->zones, true));
 	mutex_destroy(&vm->lock);
 	kvfree(vm);
 	halo_hw_put();
@@ -113,7 +113,7 @@ static long halo_vm_set_zone(struct halo_vm *vm, void __user *arg)
 		/* When this returns no vCPU acts on the old table. */
 		if (vm->nr_vcpus)
 			synchronize_rcu_expedited();
-		halo_zone_table_free(old);
+		halo_free(old);
 	}
 	mutex_unlock(&vm->lock);
 	return err;

@@ -49,6 +49,9 @@ struct walk {
 	u8 index_bits;		/* 10 or 9 */
 	u8 bytes;		/* of an entry: 4 or 8 */
 	bool pae;		/* three levels: the topmost entry is a PDPTE */
+	bool write;		/* what all levels grant together */
+	bool user;
+	bool nx;
 	u8 depth;		/* entries in use below */
 	u64 addr[MAX_LEVELS];
 	u64 entry[MAX_LEVELS];
@@ -149,16 +152,16 @@ static bool walk_smap(const struct walk *w)
 {
 	if (!(w->ctx->cr4 & CR4_SMAP) || w->access & (HALO_WALK_USER | HALO_WALK_FETCH))
 		return false;
-	return w->access & HALO_WALK_IMPLICIT || !(w->ctx->rflags & RFLAGS_AC);
+	return !(w->ctx->rflags & RFLAGS_AC);
 }
 
 /* Does PKRU forbid this data access to a user page? SDM 3A 4.6.2. */
-static bool walk_pkey(const struct walk *w, u64 leaf, bool user_page)
+static bool walk_pkey(const struct walk *w)
 {
-	unsigned int key = leaf >> 59 & 15;
+	unsigned int key = w->entry[w->depth - 1] >> 59 & 15;
 	u32 rights;
 
-	if (!user_page || w->access & HALO_WALK_FETCH)
+	if (!w->user || w->access & HALO_WALK_FETCH)
 		return false;
 	if (!(w->ctx->cr4 & CR4_PKE) || !(w->ctx->efer & WALK_EFER_LMA))
 		return false;
@@ -170,21 +173,21 @@ static bool walk_pkey(const struct walk *w, u64 leaf, bool user_page)
 }
 
 /* May it be done, by what all levels grant together? SDM 3A 4.6.1. */
-static bool walk_allowed(const struct walk *w, const struct halo_walk_result *res)
+static bool walk_allowed(const struct walk *w)
 {
 	const struct halo_walk_ctx *ctx = w->ctx;
 	bool user = w->access & HALO_WALK_USER;
 
-	if (user && !res->user)
+	if (user && !w->user)
 		return false;
 	if (w->access & HALO_WALK_FETCH) {
-		if (res->nx)
+		if (w->nx)
 			return false;
-		return user || !res->user || !(ctx->cr4 & CR4_SMEP);
+		return user || !w->user || !(ctx->cr4 & CR4_SMEP);
 	}
-	if (!user && res->user && walk_smap(w))
+	if (!user && w->user && walk_smap(w))
 		return false;
-	if (w->access & HALO_WALK_WRITE && !res->write)
+	if (w->access & HALO_WALK_WRITE && !w->write)
 		return !user && !(ctx->cr0 & CR0_WP);
 	return true;
 }
@@ -213,9 +216,9 @@ static int walk_down(struct walk *w, struct halo_walk_result *res)
 	unsigned int level = w->levels;
 	u64 entry, addr, index;
 
-	res->write = true;
-	res->user = true;
-	res->nx = false;
+	w->write = true;
+	w->user = true;
+	w->nx = false;
 	w->depth = 0;
 
 	for (;; level--) {
@@ -230,9 +233,9 @@ static int walk_down(struct walk *w, struct halo_walk_result *res)
 
 		/* A PDPTE has neither rights nor an accessed bit. */
 		if (!w->pae || level < 3) {
-			res->write &= !!(entry & PTE_W);
-			res->user &= !!(entry & PTE_U);
-			res->nx |= !!(entry & PTE_NX);
+			w->write &= !!(entry & PTE_W);
+			w->user &= !!(entry & PTE_U);
+			w->nx |= !!(entry & PTE_NX);
 			w->addr[w->depth] = addr;
 			w->entry[w->depth++] = entry;
 		}
@@ -242,7 +245,6 @@ static int walk_down(struct walk *w, struct halo_walk_result *res)
 	}
 
 	res->gpa = walk_page(w, level, entry);
-	res->page_shift = walk_shift(w, level);
 	return 0;
 }
 
@@ -291,24 +293,20 @@ int halo_walk(const struct halo_walk_ctx *ctx, u64 gva, unsigned int access,
 	memset(res, 0, sizeof(*res));
 	if (!(ctx->cr0 & CR0_PG)) {
 		res->gpa = (u32)gva;
-		res->page_shift = 64;
-		res->write = true;
-		res->user = true;
 		return 0;
 	}
-	if (ctx->efer & WALK_EFER_LMA && !halo_canonical(gva, halo_walk_linear_bits(ctx)))
-		return -EINVAL;
-
 	walk_mode(&w, ctx, gva);
+	if (ctx->efer & WALK_EFER_LMA && !halo_canonical(gva, walk_shift(&w, w.levels + 1)))
+		return -EINVAL;
 	w.access = access;
 	for (tries = 0; tries < MAX_TRIES; tries++) {
 		ret = walk_down(&w, res);
 		if (ret)
 			return ret;
 		/* Which of the reasons it was shows in the PK bit alone. */
-		if (walk_pkey(&w, w.entry[w.depth - 1], res->user))
+		if (walk_pkey(&w))
 			return walk_fault(&w, res, HALO_PF_P | HALO_PF_PK);
-		if (!walk_allowed(&w, res))
+		if (!walk_allowed(&w))
 			return walk_fault(&w, res, HALO_PF_P);
 		if (!ctx->update)
 			return 0;

@@ -20,7 +20,6 @@
 #define HALO_WALK_WRITE		BIT(0)
 #define HALO_WALK_FETCH		BIT(1)
 #define HALO_WALK_USER		BIT(2)	/* with the rights of CPL 3 */
-#define HALO_WALK_IMPLICIT	BIT(3)	/* the CPU's own, of GDT, IDT or TSS: AC has no say */
 
 /* Page-fault error code, as the CPU pushes it (SDM 3A 4.7). */
 #define HALO_PF_P		BIT(0)
@@ -63,18 +62,10 @@ struct halo_walk_ctx {
 /**
  * struct halo_walk_result - where it led
  * @gpa: guest-physical address of the byte asked for
- * @page_shift: log2 of the page's size: 12, 21, 22 or 30; 64 with paging off
- * @write: the tables grant writing
- * @user: the tables grant CPL 3 access
- * @nx: the tables forbid fetching
  * @error_code: after -EFAULT: for the #PF to inject
  */
 struct halo_walk_result {
 	u64 gpa;
-	u8 page_shift;
-	bool write;
-	bool user;
-	bool nx;
 	u32 error_code;
 };
 
@@ -89,19 +80,6 @@ struct halo_walk_result {
 static inline bool halo_canonical(u64 addr, unsigned int bits)
 {
 	return (u64)((s64)(addr << (64 - bits)) >> (64 - bits)) == addr;
-}
-
-/**
- * halo_walk_linear_bits() - width of linear addresses in the present mode
- * @ctx: CR4 and EFER are looked at
- *
- * Return: 57 or 48 in long mode, else 32.
- */
-static inline unsigned int halo_walk_linear_bits(const struct halo_walk_ctx *ctx)
-{
-	if (!(ctx->efer & BIT_ULL(10)))
-		return 32;
-	return ctx->cr4 & BIT_ULL(12) ? 57 : 48;
 }
 
 int halo_walk(const struct halo_walk_ctx *ctx, u64 gva, unsigned int access,

@@ -93,15 +93,6 @@ static struct halo_zone_table *halo_zone_table_alloc(u32 count)
 	return table;
 }
 
-/**
- * halo_zone_table_free() - free a table that nobody reads any more
- * @table: the table or NULL; what its zones' ctx point to is the caller's
- */
-void halo_zone_table_free(const struct halo_zone_table *table)
-{
-	halo_free(table);
-}
-
 static bool halo_zone_same_range(const struct halo_zone_desc *a, const struct halo_zone_desc *b)
 {
 	return a->bus == b->bus && a->start == b->start && a->last == b->last;

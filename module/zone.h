@@ -5,7 +5,8 @@
  * A table never changes after it was built. A writer (under vm->lock) builds the
  * next one, publishes it with rcu_assign_pointer(), waits for a grace period and
  * frees the old one; a reader is inside rcu_read_lock() (or SRCU) from the load
- * of the pointer to its last look at a zone. A NULL table is an empty one.
+ * of the pointer to its last look at a zone. A NULL table is an empty one. A table is
+ * freed by halo_free().
  *
  * An access belongs to a zone if it lies inside it with all its bytes and its
  * size is one that the zone accepts; anything else belongs to none, and the
@@ -65,7 +66,6 @@ struct halo_zone_table *halo_zone_table_add(const struct halo_zone_table *old,
 					    const struct halo_zone_desc *desc);
 struct halo_zone_table *halo_zone_table_remove(const struct halo_zone_table *old,
 					       const struct halo_zone_desc *desc);
-void halo_zone_table_free(const struct halo_zone_table *table);
 
 /**
  * halo_zone_table_count() - how many zones there are

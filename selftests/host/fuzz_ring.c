@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool broken = false;
 	struct halo_rings r;
 
-	CHECK(halo_rings_init(&r, exits, replies, n) == 0);
+	halo_rings_init(&r, exits, replies, n);
 	if (take(&in, 1) & 1) {
 		pushed = r.exit_tail = replies->head = -3u;
 		popped = r.reply_head = replies->tail = -2u;

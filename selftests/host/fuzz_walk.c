@@ -67,7 +67,7 @@ static u64 entry8(u64 table, u64 index, bool *there)
 static struct oracle oracle(const struct halo_walk_ctx *c, u64 gva, unsigned int access)
 {
 	bool write = access & HALO_WALK_WRITE, fetch = access & HALO_WALK_FETCH;
-	bool user = access & HALO_WALK_USER, implicit = access & HALO_WALK_IMPLICIT;
+	bool user = access & HALO_WALK_USER;
 	bool pae = bit(c->cr4, 5), lng = bit(c->efer, 10), nxe = bit(c->efer, 11);
 	bool rw = true, us = true, nx = false, there, key = false;
 	u64 phys = (1ull << c->maxphyaddr) - 1, e = 0, table;
@@ -190,7 +190,7 @@ static struct oracle oracle(const struct halo_walk_ctx *c, u64 gva, unsigned int
 		goto fault;
 	if (fetch && (nx || (!user && us && bit(c->cr4, 20))))
 		goto fault;
-	if (!fetch && !user && us && bit(c->cr4, 21) && (implicit || !bit(c->rflags, 18)))
+	if (!fetch && !user && us && bit(c->cr4, 21) && !bit(c->rflags, 18))
 		goto fault;
 	if (write && !rw && (user || bit(c->cr0, 16)))
 		goto fault;
@@ -236,8 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c.gbpages = bit(data[4], 0);
 	c.rflags = (u64)bit(data[4], 1) << 18;
 	c.pkru = data[5] * 0x01010101u;
-	access = kinds[data[4] >> 2 & 3] | (bit(data[4], 4) ? HALO_WALK_USER : 0) |
-		 (bit(data[4], 5) ? HALO_WALK_IMPLICIT : 0);
+	access = kinds[data[4] >> 2 & 3] | (bit(data[4], 4) ? HALO_WALK_USER : 0);
 	memcpy(&gva, data + 8, 8);
 	/* Mostly canonical. */
 	if (data[6] % 16)

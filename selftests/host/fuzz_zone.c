@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t left)
 			}
 			list[i] = list[--count];
 		}
-		halo_zone_table_free(table);
+		halo_free(table);
 		table = next;
 		CHECK(halo_zone_table_count(table) == count);
 look:
@@ -114,6 +114,6 @@ look:
 			CHECK(!got == !want && (!got || !memcmp(got, want, sizeof(*got))));
 		}
 	}
-	halo_zone_table_free(table);
+	halo_free(table);
 	return 0;
 }

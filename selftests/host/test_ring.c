@@ -31,7 +31,7 @@ static void rings_make(struct fixture *f, u32 entries)
 	f->replies = calloc(1, halo_ring_bytes(entries, sizeof(struct halo_reply)));
 	assert_non_null(f->exits);
 	assert_non_null(f->replies);
-	assert_int_equal(halo_rings_init(&f->r, f->exits, f->replies, entries), 0);
+	halo_rings_init(&f->r, f->exits, f->replies, entries);
 }
 
 static void rings_drop(struct fixture *f)
@@ -101,11 +101,9 @@ static int answer(struct fixture *f, struct halo_reply reply)
 static void sizes_are_powers_of_two(void **state)
 {
 	static const u32 bad[] = { 0, 1, 2, 3, 5, 6, 63, 65, 2048, 1u << 31, ~0u };
-	struct halo_ring a, b;
-	struct halo_rings r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(halo_rings_init(&r, &a, &b, bad[i]), -EINVAL);
+		assert_false(halo_ring_entries_valid(bad[i]));
 	for (u32 n = HALO_RING_ENTRIES_MIN; n <= HALO_RING_ENTRIES_MAX; n *= 2)
 		assert_true(halo_ring_entries_valid(n));
 }

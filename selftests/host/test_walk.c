@@ -107,8 +107,6 @@ static void without_paging(void **state)
 	c.cr0 = 1;
 	assert_int_equal(walk(0x1fffff123ull, HALO_WALK_WRITE), 0);
 	assert_int_equal(r.gpa, 0xfffff123);
-	assert_int_equal(r.page_shift, 64);
-	assert_true(r.write && r.user && !r.nx);
 	assert_int_equal(reads, 0);
 }
 
@@ -117,18 +115,15 @@ static void four_levels(void **state)
 	long_mode(RWU, RWU, RWU, RWU | 0xabcde000);
 	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
 	assert_int_equal(r.gpa, 0xabcde123);
-	assert_int_equal(r.page_shift, 12);
 	assert_int_equal(reads, 4);
 
 	long_mode(RWU, RWU, RWU | PS | 0xabc00000, 0);
 	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
 	assert_int_equal(r.gpa, 0xabc00000 + (GVA & 0x1fffff));
-	assert_int_equal(r.page_shift, 21);
 
 	long_mode(RWU, RWU | PS | 0x7c0000000, 0, 0);
 	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
 	assert_int_equal(r.gpa, 0x7c0000000 + (GVA & 0x3fffffff));
-	assert_int_equal(r.page_shift, 30);
 	/* A PAT bit in a large page is no part of its address. */
 	long_mode(RWU, RWU, RWU | PS | 0x1000 | 0xabc00000, 0);
 	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
@@ -144,7 +139,7 @@ static void the_upper_half(void **state)
 	mem.q[0x4000 / 8 + 511] = RWU | 0x9000 | NX;
 	assert_int_equal(walk(~0ull, HALO_WALK_READ), 0);
 	assert_int_equal(r.gpa, 0x9fff);
-	assert_true(r.nx);
+	assert_int_equal(walk(~0ull, HALO_WALK_FETCH), -EFAULT);
 }
 
 static void five_levels(void **state)
@@ -182,11 +177,12 @@ static void canonical_addresses(void **state)
 	clean(PAE, LMA);
 	assert_int_equal(walk(0x800000000000, HALO_WALK_READ), -EINVAL);
 	assert_int_equal(reads, 0);
-	assert_int_equal(halo_walk_linear_bits(&c), 48);
+	/* With five levels it is; outside long mode the upper half does not count. */
 	c.cr4 |= LA57;
-	assert_int_equal(halo_walk_linear_bits(&c), 57);
+	assert_int_equal(walk(0x800000000000, HALO_WALK_READ), -EFAULT);
+	assert_int_equal(walk(1ull << 56, HALO_WALK_READ), -EINVAL);
 	c.efer = 0;
-	assert_int_equal(halo_walk_linear_bits(&c), 32);
+	assert_int_equal(walk(1ull << 56, HALO_WALK_READ), -EFAULT);
 }
 
 static void two_levels(void **state)
@@ -197,7 +193,6 @@ static void two_levels(void **state)
 	/* The upper half of a linear address does not exist. */
 	assert_int_equal(walk(0x700000000 | 3 << 22 | 5 << 12 | 0x456, HALO_WALK_WRITE), 0);
 	assert_int_equal(r.gpa, 0xfffff456);
-	assert_int_equal(r.page_shift, 12);
 
 	/* Without PSE, bit 7 of a PDE is nothing. */
 	mem.d[0x1000 / 4 + 3] |= PS;
@@ -207,7 +202,6 @@ static void two_levels(void **state)
 	mem.d[0x1000 / 4 + 3] = RWU | PS | 0x00c00000;
 	assert_int_equal(walk(3 << 22 | 5 << 12, HALO_WALK_WRITE), 0);
 	assert_int_equal(r.gpa, 0x00c05000);
-	assert_int_equal(r.page_shift, 22);
 }
 
 static void pse36(void **state)
@@ -244,11 +238,10 @@ static void pae(void **state)
 	mem.q[0x3000 / 8 + 4] = RWU | 0xff12345000 | NX;
 	assert_int_equal(walk(2u << 30 | 3 << 21 | 4 << 12 | 7, HALO_WALK_WRITE | HALO_WALK_USER), 0);
 	assert_int_equal(r.gpa, 0xff12345007);
-	assert_true(r.nx);
+	assert_int_equal(walk(2u << 30 | 3 << 21 | 4 << 12 | 7, HALO_WALK_FETCH), -EFAULT);
 	mem.q[0x2000 / 8 + 3] = RWU | PS | 0xff00000000;
 	assert_int_equal(walk(2u << 30 | 3 << 21 | 4 << 12 | 7, HALO_WALK_WRITE | HALO_WALK_USER), 0);
 	assert_int_equal(r.gpa, 0xff00004007);
-	assert_int_equal(r.page_shift, 21);
 
 	/* Reserved in a PDPTE: rights, PS, NX; above, everything to bit 62. */
 	static const u64 bad[] = { W, U, A, D, PS, 1ull << 8, 1ull << 40, 1ull << 52, NX };
@@ -298,7 +291,6 @@ static void reserved_bits_at_any_level(void **state)
 		long_mode(i == 0 ? RWU | NX : RWU, i == 1 ? RWU | NX : RWU,
 			  i == 2 ? RWU | NX : RWU, i == 3 ? RWU | NX : RWU);
 		assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
-		assert_true(r.nx);
 		c.efer = LMA;
 		assert_int_equal(walk(GVA, HALO_WALK_READ), -EFAULT);
 		assert_int_equal(r.error_code, HALO_PF_P | HALO_PF_RSVD);
@@ -332,7 +324,6 @@ static void rights_add_up(void **state)
 		long_mode(i == 0 ? P | U : RWU, i == 1 ? P | U : RWU, i == 2 ? P | U : RWU,
 			  i == 3 ? P | U : RWU);
 		assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
-		assert_false(r.write);
 		assert_int_equal(walk(GVA, HALO_WALK_WRITE), -EFAULT);
 		assert_int_equal(r.error_code, HALO_PF_P | HALO_PF_W);
 		assert_int_equal(walk(GVA, HALO_WALK_WRITE | HALO_WALK_USER), -EFAULT);
@@ -343,7 +334,6 @@ static void rights_add_up(void **state)
 		long_mode(i == 0 ? P | W : RWU, i == 1 ? P | W : RWU, i == 2 ? P | W : RWU,
 			  i == 3 ? P | W : RWU);
 		assert_int_equal(walk(GVA, HALO_WALK_WRITE), 0);
-		assert_false(r.user);
 		assert_int_equal(walk(GVA, HALO_WALK_USER), -EFAULT);
 		assert_int_equal(r.error_code, HALO_PF_P | HALO_PF_U);
 
@@ -371,7 +361,6 @@ static void smep_and_smap(void **state)
 	assert_int_equal(walk(GVA, HALO_WALK_WRITE | HALO_WALK_USER), 0);
 	c.rflags = AC;
 	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
-	assert_int_equal(walk(GVA, HALO_WALK_READ | HALO_WALK_IMPLICIT), -EFAULT);
 
 	/* A supervisor page is none of their business. */
 	long_mode(RWU, RWU, RWU, P | W);

@@ -51,7 +51,7 @@ static int add(const struct halo_zone_table **table, struct halo_zone zone)
 	next = halo_zone_table_add(*table, &desc);
 	if (IS_ERR(next))
 		return PTR_ERR(next);
-	halo_zone_table_free(*table);
+	halo_free(*table);
 	*table = next;
 	return 0;
 }
@@ -69,7 +69,7 @@ static int drop(const struct halo_zone_table **table, struct halo_zone zone)
 	next = halo_zone_table_remove(*table, &desc);
 	if (IS_ERR(next))
 		return PTR_ERR(next);
-	halo_zone_table_free(*table);
+	halo_free(*table);
 	*table = next;
 	return 0;
 }
@@ -97,7 +97,7 @@ static void an_empty_table_has_nothing(void **state)
 {
 	assert_null(halo_zone_find(NULL, HALO_BUS_PIO, 0, 1));
 	assert_int_equal(halo_zone_table_count(NULL), 0);
-	halo_zone_table_free(NULL);
+	halo_free(NULL);
 }
 
 static void a_zone_ends_where_its_bus_does(void **state)
@@ -202,7 +202,7 @@ static void overlaps_are_refused(void **state)
 				 tries[i].ret);
 	assert_int_equal(add(&t, zone_at(HALO_BUS_MMIO, 0x100, 0x10)), 0);
 	assert_int_equal(halo_zone_table_count(t), 4);
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 /* An access is in a zone with all its bytes or it is not. */
@@ -228,7 +228,7 @@ static void an_access_lies_inside_or_not(void **state)
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, ~0ull, 1), 0);
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, ~0ull, 8), 0);
 	assert_int_equal(cookie(t, HALO_BUS_PIO, 0x1000, 1), 0);
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 static void the_top_of_the_hypercall_bus(void **state)
@@ -238,7 +238,7 @@ static void the_top_of_the_hypercall_bus(void **state)
 	assert_int_equal(add(&t, zone_at(HALO_BUS_HYPERCALL, ~0ull - 1, 2)), 0);
 	assert_non_null(halo_zone_find(t, HALO_BUS_HYPERCALL, ~0ull, 1));
 	assert_null(halo_zone_find(t, HALO_BUS_HYPERCALL, ~0ull - 2, 1));
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 static void sizes_are_filtered(void **state)
@@ -255,7 +255,7 @@ static void sizes_are_filtered(void **state)
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x1000, 6), 0);
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x1000, 8), 0x1001);
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x1000, 16), 0);
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 static void doorbells_share_an_address(void **state)
@@ -286,7 +286,7 @@ static void doorbells_share_an_address(void **state)
 	assert_int_equal(add(&t, doorbell(0x1000, 4, 3)), -EEXIST);
 	assert_int_equal(add(&t, doorbell(0x1000, 4, 7)), 0);
 	assert_int_equal(cookie(t, HALO_BUS_MMIO, 0x0fff, 1), 0x0ff1);
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 static void a_doorbell_without_a_value_takes_all(void **state)
@@ -297,7 +297,7 @@ static void a_doorbell_without_a_value_takes_all(void **state)
 	zone.flags = 0;
 	assert_int_equal(add(&t, zone), 0);
 	assert_non_null(halo_zone_find(t, HALO_BUS_MMIO, 0x2000, 4));
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 static void remove_wants_the_very_zone(void **state)
@@ -330,7 +330,7 @@ static void the_table_has_an_end(void **state)
 		assert_int_equal(cookie(t, HALO_BUS_MMIO, i * 0x1000 + 0x7ff, 1), i * 0x1000 + 1);
 		assert_int_equal(cookie(t, HALO_BUS_MMIO, i * 0x1000 + 0x800, 1), 0);
 	}
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 static void buses_do_not_mix(void **state)
@@ -348,7 +348,7 @@ static void buses_do_not_mix(void **state)
 		for (u64 i = 0; i <= 4; i++)
 			assert_int_equal(cookie(t, bus, i * 16, 1),
 					 i && i < 4 ? bus * 100 + i : 0);
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 static void the_old_table_is_not_touched(void **state)
@@ -365,8 +365,8 @@ static void the_old_table_is_not_touched(void **state)
 	assert_int_equal(cookie(t, HALO_BUS_PIO, 0x10, 1), 0);
 	assert_int_equal(cookie(t, HALO_BUS_PIO, 0x20, 1), 0x21);
 	assert_int_equal(cookie(next, HALO_BUS_PIO, 0x10, 1), 0x11);
-	halo_zone_table_free(next);
-	halo_zone_table_free(t);
+	halo_free(next);
+	halo_free(t);
 }
 
 static void no_memory_changes_nothing(void **state)
@@ -380,7 +380,7 @@ static void no_memory_changes_nothing(void **state)
 	assert_int_equal(drop(&t, zone_at(HALO_BUS_PIO, 0x20, 1)), -ENOMEM);
 	no_memory = false;
 	assert_int_equal(halo_zone_table_count(t), 2);
-	halo_zone_table_free(t);
+	halo_free(t);
 }
 
 int main(void)
