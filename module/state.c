@@ -100,7 +100,8 @@ static bool halo_segs_valid(struct halo_vcpu *vcpu, const struct halo_state *s)
 	if (memchr_inv(s->gdt.reserved, 0, sizeof(s->gdt.reserved)) ||
 	    memchr_inv(s->idt.reserved, 0, sizeof(s->idt.reserved)))
 		return false;
-	return halo_canonical(s->gdt.base, HALO_LINEAR_BITS) && halo_canonical(s->idt.base, HALO_LINEAR_BITS);
+	return halo_canonical(s->gdt.base, HALO_LINEAR_BITS) &&
+	       halo_canonical(s->idt.base, HALO_LINEAR_BITS);
 }
 
 static bool halo_crs_valid(struct halo_vcpu *vcpu, const struct halo_state *s)
