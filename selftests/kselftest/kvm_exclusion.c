@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two hypervisors, one AMD-V: who comes second gets -EBUSY and a message that
- * names the other.  Loads and unloads kvm_amd, so it has a machine of its own.
+ * Two hypervisors, one CPU: who comes second gets -EBUSY and a message that names
+ * the other.  Loads and unloads kvm_amd or kvm_intel, so it has a machine of its own.
  */
 #include <sys/wait.h>
 #include "hvm.h"
@@ -11,6 +11,22 @@ static int sh(const char *cmd)
 	int status = system(cmd);
 
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Runs CMD, in which each % stands for KVM's module for this CPU. */
+static int kvm(const char *cmd)
+{
+	char line[256];
+	size_t n = 0;
+
+	for (; *cmd && n < sizeof(line) - 16; cmd++) {
+		if (*cmd == '%')
+			n += (size_t)sprintf(line + n, "%s", cpu_is_intel() ? "kvm_intel" : "kvm_amd");
+		else
+			line[n++] = *cmd;
+	}
+	line[n] = 0;
+	return sh(line);
 }
 
 static int log_has(const char *text)
@@ -23,33 +39,33 @@ static int log_has(const char *text)
 
 static void need_kvm(void)
 {
-	if (sh("modprobe -n kvm_amd 2>/dev/null || find /lib/modules -name 'kvm_amd.ko*' | grep -q ."))
-		ktap_skip("no kvm_amd here");
-	sh("rmmod kvm_amd 2>/dev/null; rmmod kvm 2>/dev/null");
+	if (kvm("modprobe -n % 2>/dev/null || find /lib/modules -name '%.ko*' | grep -q ."))
+		ktap_skip("KVM is not among this kernel's modules");
+	kvm("rmmod % 2>/dev/null; rmmod kvm 2>/dev/null");
 }
 
 TEST_SECONDS(halo_after_kvm, 60)
 {
 	struct halo_cap_query q = { .size = sizeof(q), .cap = HALO_CAP_BACKEND };
-	int dev = dev_open(), vm, kvm, kvm_vm;
+	int dev = dev_open(), vm, kvm_fd, kvm_vm;
 
 	need_kvm();
-	CHECK_EQ(sh("modprobe kvm_amd"), 0);
-	kvm = open("/dev/kvm", O_RDWR);
-	CHECK(kvm >= 0);
-	kvm_vm = ioctl(kvm, 0xae01, 0);		/* KVM_CREATE_VM: KVM holds it for sure */
+	CHECK_EQ(kvm("modprobe %"), 0);
+	kvm_fd = open("/dev/kvm", O_RDWR);
+	CHECK(kvm_fd >= 0);
+	kvm_vm = ioctl(kvm_fd, 0xae01, 0);		/* KVM_CREATE_VM: KVM holds it for sure */
 	CHECK(kvm_vm >= 0);
 	CHECK_ERRNO(vm_fd_new(dev), EBUSY);
 	CHECK(!ioctl(dev, HALO_GET_CAP, &q));
 	CHECK_EQ(q.value, 0);
 	CHECK_EQ(q.reason, HALO_REASON_BUSY);
 	ktap_note("%s", q.text);
-	CHECK(strstr(q.text, "kvm_amd"));
+	CHECK(strstr(q.text, "kvm_"));
 	CHECK(log_has("halo: busy"));
 	close(kvm_vm);
-	close(kvm);
-	CHECK_EQ(sh("rmmod kvm_amd"), 0);
-	sh("rmmod kvm");
+	close(kvm_fd);
+	CHECK_EQ(kvm("rmmod %"), 0);
+	kvm("rmmod kvm");
 	vm = vm_fd_new(dev);
 	CHECK(vm >= 0);
 	close(vm);
@@ -62,16 +78,16 @@ TEST_SECONDS(kvm_after_halo, 60)
 	need_kvm();
 	vm = vm_fd_new(dev);
 	CHECK(vm >= 0);
-	if (sh("modprobe kvm_amd 2>/dev/null") == 0) {
+	if (kvm("modprobe % 2>/dev/null") == 0) {
 		/* It may load, but must not get a VM while ours lives. */
-		int kvm = open("/dev/kvm", O_RDWR);
+		int fd = open("/dev/kvm", O_RDWR);
 
-		CHECK(kvm < 0 || ioctl(kvm, 0xae01, 0) < 0);
-		close(kvm);
+		CHECK(fd < 0 || ioctl(fd, 0xae01, 0) < 0);
+		close(fd);
 	}
 	CHECK(vcpu_fd_new(vm, 0) >= 0);
 	close(vm);
-	sh("rmmod kvm_amd 2>/dev/null; rmmod kvm 2>/dev/null");
+	kvm("rmmod % 2>/dev/null; rmmod kvm 2>/dev/null");
 }
 
 /* Our guest still runs after the other has tried. */
@@ -85,10 +101,10 @@ TEST_SECONDS(our_guest_goes_on, 60)
 
 	need_kvm();
 	guest(vm->cpu[0], nothing, 0);
-	sh("modprobe kvm_amd 2>/dev/null");
+	kvm("modprobe % 2>/dev/null");
 	guest(vm->cpu[0], nothing, 0);
 	vm_free(vm);
-	sh("rmmod kvm_amd 2>/dev/null; rmmod kvm 2>/dev/null");
+	kvm("rmmod % 2>/dev/null; rmmod kvm 2>/dev/null");
 	vm = vm_new();
 	guest(vm->cpu[0], nothing, 0);
 }
@@ -103,8 +119,8 @@ TEST_SECONDS(taking_turns, 120)
 
 		guest(vm->cpu[0], nothing, 0);
 		vm_free(vm);
-		CHECK_EQ(sh("modprobe kvm_amd"), 0);
-		CHECK_EQ(sh("rmmod kvm_amd"), 0);
-		CHECK_EQ(sh("rmmod kvm"), 0);
+		CHECK_EQ(kvm("modprobe %"), 0);
+		CHECK_EQ(kvm("rmmod %"), 0);
+		CHECK_EQ(kvm("rmmod kvm"), 0);
 	}
 }

@@ -219,6 +219,14 @@ static inline bool cpu_is_tcg(void)
 	return r[1] == 0x54474354;
 }
 
+static inline bool cpu_is_intel(void)
+{
+	u32 r[4];
+
+	cpuid(0, 0, r);
+	return r[2] == 0x6c65746e;	/* "ntel" */
+}
+
 static inline u64 rdmsr(u32 msr)
 {
 	u32 lo, hi;
