@@ -33,6 +33,7 @@ struct image {
 #define GUEST_PML4	0x200000ull
 #define GUEST_PDPT	0x201000ull
 #define GUEST_PD	0x202000ull
+#define GUEST_PT	0x203000ull
 #define GUEST_PD32	0x204000ull
 #define GUEST_CODE	0x1000ull
 
