@@ -87,6 +87,7 @@ struct halo_cpuid_dyn {
 #define HALO_HAS_RDPID		BIT(4)
 #define HALO_HAS_MTRR		BIT(5)
 #define HALO_HAS_PV_CLOCK	BIT(6)	/* KVM signature and CLOCKSOURCE2 */
+#define HALO_HAS_X2APIC		BIT(7)
 
 /* The signature, "KVMKVMKVM". */
 #define HALO_CPUID_PV_EBX	0x4b4d564b

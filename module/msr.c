@@ -248,6 +248,9 @@ static int halo_msr_set(struct halo_vcpu *vcpu, const struct halo_msr *m, u32 in
 	case W_EFER:
 		return halo_efer_write(vcpu, value, host);
 	case W_APIC_BASE:
+		if (!host && (value & HALO_APIC_BASE_X2APIC) &&
+		    !(vcpu->caps.has & HALO_HAS_X2APIC))
+			return -EINVAL;
 		return halo_lapic_set_base(&vcpu->lapic, value, host);
 	case W_TSC_ADJUST:
 		if (!host)

@@ -270,3 +270,22 @@ TEST(cr4_bits_follow_the_table)
 	/* OSXSAVE, PKE, FSGSBASE, UMIP have bits of their own. */
 	CHECK(!(got[0] & (BIT(18) | BIT(22) | BIT(16) | BIT(11))));
 }
+
+GUEST void x2apic_on(void)
+{
+	out[0] = TRY("wrmsr", : : "c"(0x1b), "a"(0xfee00d00), "d"(0));
+	out[1] = lapic_read(0x30) & 0xff;	/* the registers are still where they were */
+}
+
+TEST(x2apic_that_is_not_shown_is_not_there)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	supported(vm->dev);
+	find(table, 1, 0)->ecx &= ~BIT(21);
+	CHECK(!set(v, table, nr));
+	guest(v, x2apic_on, 0);
+	CHECK_EQ(out[0], 13);
+	CHECK_EQ(out[1], 0x14);
+}
