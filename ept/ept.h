@@ -21,7 +21,6 @@
 #ifndef HALO_EPT_H
 #define HALO_EPT_H
 
-#include <linux/atomic.h>
 #include <linux/mmu_notifier.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
@@ -30,11 +29,6 @@
 
 #include "gpt.h"
 #include "slots.h"
-
-/* What an access needs: arguments of halo_mem_fault(). */
-#define HALO_ACCESS_READ	GPT_READ
-#define HALO_ACCESS_WRITE	GPT_WRITE
-#define HALO_ACCESS_EXEC	GPT_EXEC
 
 /**
  * enum halo_fault - what halo_mem_fault() found, where it is no error
@@ -66,8 +60,8 @@ struct halo_mem_ops {
  * struct halo_mem_config - what a VM's memory looks like
  * @fmt: entry format: &gpt_npt, &gpt_ept or &gpt_ept_noad
  * @ops: the VM core's side
- * @gpa_bits: width of a guest-physical address; slots must lie below it
- * @levels: 4 or 5 levels of tables; 0 = what @fmt wants on this host
+ * @gpa_bits: width of a guest-physical address; slots must lie below it, and
+ *	below what the tables span
  * @max_level: largest leaf the hardware takes, GPT_LEVEL_*
  * @nx_huge: never map a large leaf executable (iTLB multihit, CVE-2018-12207)
  */
@@ -75,23 +69,8 @@ struct halo_mem_config {
 	const struct gpt_format *fmt;
 	const struct halo_mem_ops *ops;
 	unsigned int gpa_bits;
-	int levels;
 	int max_level;
 	bool nx_huge;
-};
-
-/**
- * struct halo_mem_stats - figures, each by itself right
- * @faults: second-stage faults that mapped something
- * @retries: faults that lost against an invalidation
- * @large: large leaves mapped
- * @zaps: invalidations that found something to remove
- */
-struct halo_mem_stats {
-	atomic_long_t faults;
-	atomic_long_t retries;
-	atomic_long_t large;
-	atomic_long_t zaps;
 };
 
 /**
@@ -110,7 +89,6 @@ struct halo_mem_stats {
  * @end: first address past the highest
  * @ended: faults wait here for @active to become 0
  * @dead: the mm is gone
- * @stats: figures
  */
 struct halo_mem {
 	struct halo_mem_config config;
@@ -127,7 +105,6 @@ struct halo_mem {
 	unsigned long end;
 	wait_queue_head_t ended;
 	bool dead;
-	struct halo_mem_stats stats;
 };
 
 int halo_mem_init(struct halo_mem *mem, struct mm_struct *mm,
@@ -138,39 +115,22 @@ int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 byte
 
 int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access);
 
-int halo_mem_read(struct halo_mem *mem, u64 gpa, void *buf, size_t len);
-int halo_mem_write(struct halo_mem *mem, u64 gpa, const void *buf, size_t len);
+int halo_mem_copy(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool write);
 int halo_mem_cmpxchg(struct halo_mem *mem, u64 gpa, u64 old, u64 new, unsigned int bytes);
 
-/**
- * halo_mem_enter() - begin using addresses that halo_mem_hva() gives
- * @mem: guest memory
- *
- * May be held while sleeping. halo_mem_set_slot() waits for the matching leave,
- * so never call it in between.
- *
- * Return: a value for halo_mem_leave().
- */
-static inline int halo_mem_enter(struct halo_mem *mem)
+/* The two directions of halo_mem_copy(). */
+static inline int halo_mem_read(struct halo_mem *mem, u64 gpa, void *buf, size_t len)
 {
-	return srcu_read_lock(&mem->srcu);
+	return halo_mem_copy(mem, gpa, buf, len, false);
 }
 
-/**
- * halo_mem_leave() - stop using addresses that halo_mem_hva() gave
- * @mem: guest memory
- * @idx: what halo_mem_enter() returned
- */
-static inline void halo_mem_leave(struct halo_mem *mem, int idx)
+static inline int halo_mem_write(struct halo_mem *mem, u64 gpa, const void *buf, size_t len)
 {
-	srcu_read_unlock(&mem->srcu, idx);
+	return halo_mem_copy(mem, gpa, (void *)buf, len, true);
 }
-
-void __user *halo_mem_hva(struct halo_mem *mem, u64 gpa, bool write);
-
-u64 halo_mem_root(const struct halo_mem *mem);
 
 /* Between the files of ept/ only. */
+void halo_mem_zap(struct halo_mem *mem, u64 start, u64 end, struct gpt_zapped *zapped);
 void halo_mem_free_tables(struct halo_mem *mem, struct gpt_zapped *zapped, bool sleep);
 
 #endif /* HALO_EPT_H */

@@ -20,9 +20,9 @@
  * page; a page is replaced by another only with a zap and a flush in between, or
  * two CPUs could see two pages at one address.
  *
- * Operations round outward to whole leaves: a zap or a write-protect that touches
- * part of a large leaf hits all of it. That is always allowed (the guest faults
- * it in again) and needs no memory; who wants it exact splits first.
+ * Operations round outward to whole leaves: a zap that touches part of a large
+ * leaf hits all of it. That is always allowed (the guest faults it in again) and
+ * needs no memory.
  */
 #include "gpt.h"
 
@@ -37,7 +37,6 @@
 #define EPT_LARGE	BIT_ULL(7)
 #define EPT_A		BIT_ULL(8)
 #define EPT_D		BIT_ULL(9)
-#define EPT_UC		0
 #define EPT_WB		6
 
 /*
@@ -45,16 +44,12 @@
  * memory with two types is slow at best (a guest that turned caching off for all
  * its memory could stall the host's CPU).
  */
-#define EPT_LEAF_WB	(EPT_R | EPT_TYPE(EPT_WB) | EPT_IPAT)
-#define EPT_LEAF_UC	(EPT_R | EPT_TYPE(EPT_UC) | EPT_IPAT)
+#define EPT_LEAF	(EPT_R | EPT_TYPE(EPT_WB) | EPT_IPAT)
 
 const struct gpt_format gpt_ept = {
-	.name = "EPT",
 	.present = EPT_R | EPT_W | EPT_X,
 	.table = EPT_R | EPT_W | EPT_X | EPT_A,
-	.leaf_wb = EPT_LEAF_WB,
-	.leaf_uc = EPT_LEAF_UC,
-	.leaf_type = EPT_LEAF_WB ^ EPT_LEAF_UC,
+	.leaf = EPT_LEAF,
 	.write = EPT_W,
 	.exec = EPT_X,
 	.large = EPT_LARGE,
@@ -64,12 +59,9 @@ const struct gpt_format gpt_ept = {
 };
 
 const struct gpt_format gpt_ept_noad = {
-	.name = "EPT without A/D",
 	.present = EPT_R | EPT_W | EPT_X,
 	.table = EPT_R | EPT_W | EPT_X,
-	.leaf_wb = EPT_LEAF_WB,
-	.leaf_uc = EPT_LEAF_UC,
-	.leaf_type = EPT_LEAF_WB ^ EPT_LEAF_UC,
+	.leaf = EPT_LEAF,
 	.write = EPT_W,
 	.exec = EPT_X,
 	.large = EPT_LARGE,
@@ -79,21 +71,16 @@ const struct gpt_format gpt_ept_noad = {
 #define NPT_P		BIT_ULL(0)
 #define NPT_W		BIT_ULL(1)
 #define NPT_U		BIT_ULL(2)	/* every access counts as a user's (APM 2 15.25.5) */
-#define NPT_PWT		BIT_ULL(3)
-#define NPT_PCD		BIT_ULL(4)
 #define NPT_A		BIT_ULL(5)
 #define NPT_D		BIT_ULL(6)
 #define NPT_LARGE	BIT_ULL(7)
 #define NPT_NX		BIT_ULL(63)
 
-/* The types are indexes into the host's PAT: 0 is WB on Linux, 3 is UC. */
+/* The type is an index into the host's PAT: 0 is WB on Linux. */
 const struct gpt_format gpt_npt = {
-	.name = "NPT",
 	.present = NPT_P,
 	.table = NPT_P | NPT_W | NPT_U | NPT_A,
-	.leaf_wb = NPT_P | NPT_U,
-	.leaf_uc = NPT_P | NPT_U | NPT_PWT | NPT_PCD,
-	.leaf_type = NPT_PWT | NPT_PCD,
+	.leaf = NPT_P | NPT_U,
 	.write = NPT_W,
 	.noexec = NPT_NX,
 	.large = NPT_LARGE,
@@ -138,9 +125,8 @@ static u64 make_table(const struct gpt *g, const void *table)
 static u64 make_leaf(const struct gpt *g, u64 hpa, int level, unsigned int flags)
 {
 	const struct gpt_format *fmt = g->fmt;
-	u64 entry = hpa | g->encrypt;
+	u64 entry = hpa | g->encrypt | fmt->leaf;
 
-	entry |= flags & GPT_UC ? fmt->leaf_uc : fmt->leaf_wb;
 	if (level > GPT_LEVEL_4K)
 		entry |= fmt->large;
 	if (flags & GPT_WRITE)
@@ -167,28 +153,11 @@ static void parse_leaf(const struct gpt *g, u64 gpa, u64 entry, int level,
 		flags |= GPT_ACCESSED;
 	if (entry & fmt->dirty)
 		flags |= GPT_DIRTY;
-	if ((entry & fmt->leaf_type) == (fmt->leaf_uc & fmt->leaf_type))
-		flags |= GPT_UC;
 
 	leaf->gpa = gpa & ~(gpt_span(level) - 1);
 	leaf->hpa = entry_phys(g, entry);
 	leaf->level = level;
 	leaf->flags = flags;
-}
-
-/* Clear bits and return the entry as it was; hardware may set A/D meanwhile. */
-static u64 entry_clear(u64 *e, u64 bits)
-{
-	u64 old = READ_ONCE(*e);
-
-	while (old & bits) {
-		u64 seen = cmpxchg(e, old, old & ~bits);
-
-		if (seen == old)
-			break;
-		old = seen;
-	}
-	return old;
 }
 
 /* ---- the cursor ------------------------------------------------------- */
@@ -403,17 +372,14 @@ static int get_table(struct gpt *g, struct gpt_cache *cache, u64 *e, u64 *entry)
 static bool leaf_covers(struct gpt *g, u64 entry, int level, u64 gpa, u64 hpa,
 			unsigned int flags)
 {
-	unsigned int need = flags & (GPT_RIGHTS | GPT_UC);
 	struct gpt_leaf leaf;
 
 	parse_leaf(g, gpa, entry, level, &leaf);
-	return leaf.hpa + (gpa - leaf.gpa) == hpa && (leaf.flags & GPT_UC) == (need & GPT_UC) &&
-		!(need & ~leaf.flags);
+	return leaf.hpa + (gpa - leaf.gpa) == hpa && !(flags & GPT_RIGHTS & ~leaf.flags);
 }
 
 static int put_leaf(struct gpt *g, u64 *e, u64 new, int level)
 {
-	const u64 same = g->fmt->addr | g->fmt->leaf_type;
 	const u64 noexec = g->fmt->noexec;
 	u64 old = READ_ONCE(*e);
 
@@ -423,7 +389,7 @@ static int put_leaf(struct gpt *g, u64 *e, u64 new, int level)
 		if (entry_is_table(g, old, level))
 			return -EISDIR;
 		if (old) {
-			if ((old ^ new) & same)
+			if ((old ^ new) & g->fmt->addr)
 				return -EEXIST;
 			/* Rights only grow here, A/D bits are kept. */
 			want = ((old | new) & ~noexec) | (old & new & noexec);
@@ -444,7 +410,7 @@ static int put_leaf(struct gpt *g, u64 *e, u64 new, int level)
  * @gpa: guest-physical address, aligned to the leaf
  * @hpa: host-physical address, aligned to the leaf
  * @level: GPT_LEVEL_*
- * @flags: GPT_READ .. GPT_UC; GPT_ACCESSED and GPT_DIRTY spare the hardware
+ * @flags: GPT_READ .. GPT_DIRTY; GPT_ACCESSED and GPT_DIRTY spare the hardware
  *	the work of setting them
  *
  * Needs the lock shared. Nothing is ever taken away, so no flush is due: a CPU
@@ -452,8 +418,8 @@ static int put_leaf(struct gpt *g, u64 *e, u64 new, int level)
  * 29.4.3.1; an AMD CPU walks again likewise).
  *
  * Return: 0: the address is mapped so (maybe by a larger leaf); -EEXIST:
- * another page, another memory type or a larger leaf with less rights is there,
- * which must be zapped first; -EISDIR: a table of smaller leaves is there;
+ * another page or a larger leaf with less rights is there, which must be zapped
+ * first; -EISDIR: a table of smaller leaves is there;
  * -ENOMEM: @cache ran out; -EINVAL: not aligned, out of range or no right to
  * read.
  */
@@ -480,58 +446,6 @@ int gpt_map(struct gpt *g, struct gpt_cache *cache, u64 gpa, u64 hpa, int level,
 	}
 	return put_leaf(g, table + entry_index(gpa, level), make_leaf(g, hpa, level, flags),
 			level);
-}
-
-/* Turn a leaf into a table of leaves one level down that say the same. */
-static void split_leaf(struct gpt *g, u64 *e, int level, u64 *table)
-{
-	u64 step = gpt_span(level - 1), old = READ_ONCE(*e), seen;
-	unsigned int i;
-
-	for (;;) {
-		u64 child = level - 1 == GPT_LEVEL_4K ? old & ~g->fmt->large : old;
-
-		for (i = 0; i < GPT_ENTRIES; i++)
-			table[i] = child + i * step;
-		/* Refill if hardware set A or D meanwhile: neither may be lost. */
-		seen = cmpxchg(e, old, make_table(g, table));
-		if (seen == old)
-			return;
-		old = seen;
-	}
-}
-
-/**
- * gpt_split() - make sure that no leaf larger than @level maps @gpa
- * @g: the tables
- * @cache: tables to take from, up to 2
- * @gpa: address
- * @level: the largest leaf that may remain
- *
- * Needs the lock exclusive. Rights, accessed and dirty bits are inherited.
- *
- * Return: 0: there was nothing to split; 1: split, the caller flushes before
- * unlocking (a TLB must not hold both sizes); -ENOMEM: @cache is too small and
- * nothing was changed.
- */
-int gpt_split(struct gpt *g, struct gpt_cache *cache, u64 gpa, int level)
-{
-	struct cursor c;
-
-	cursor_init(&c, g, gpa, gpa + 1, false);
-	if (!cursor_next(&c) || !cursor_at_leaf(&c) || c.level <= level)
-		return 0;
-	if (cache->nr < c.level - level)
-		return -ENOMEM;
-
-	while (c.level > level) {
-		u64 *table = cache->table[--cache->nr];
-
-		split_leaf(g, c.entry, c.level, table);
-		c.level--;
-		c.entry = table + entry_index(gpa, c.level);
-	}
-	return 1;
 }
 
 /* ---- taking away ------------------------------------------------------ */
@@ -594,31 +508,7 @@ bool gpt_free(struct gpt *g, struct gpt_zapped *zapped, unsigned int budget)
 	return zapped->head;
 }
 
-/**
- * gpt_protect() - take the right to write away
- * @g: the tables
- * @start: first address
- * @end: first address past the range
- *
- * Needs the lock exclusive.
- *
- * Return: whether any leaf was writable, so that the caller must flush before
- * unlocking.
- */
-bool gpt_protect(struct gpt *g, u64 start, u64 end)
-{
-	bool any = false;
-	struct cursor c;
-
-	cursor_init(&c, g, start, end, false);
-	while (cursor_next(&c)) {
-		if (cursor_at_leaf(&c) && (entry_clear(c.entry, g->fmt->write) & g->fmt->write))
-			any = true;
-	}
-	return any;
-}
-
-/* ---- accessed and dirty ----------------------------------------------- */
+/* ---- reading ---------------------------------------------------------- */
 
 /**
  * gpt_age() - was a range used since the last time
@@ -647,51 +537,12 @@ bool gpt_age(struct gpt *g, u64 start, u64 end, bool clear)
 		young = true;
 		if (!clear || !bit)
 			return true;
-		entry_clear(c.entry, bit);
+		/* The dirty bit may be set, rights may be added meanwhile. */
+		while (cmpxchg(c.entry, c.value, c.value & ~bit) != c.value)
+			c.value = READ_ONCE(*c.entry);
 	}
 	return young;
 }
-
-/**
- * gpt_clear_dirty() - harvest what was written since the last time
- * @g: the tables
- * @start: first address
- * @end: first address past the range
- * @visit: called for each leaf that was dirty, after its bit was cleared
- * @ctx: handed to @visit
- *
- * Needs the lock exclusive. A format without the bit has its writable leaves
- * taken for dirty and write-protected.
- *
- * Return: whether any was dirty, so that the caller must flush before unlocking
- * and before it reads the pages.
- */
-bool gpt_clear_dirty(struct gpt *g, u64 start, u64 end, gpt_visit visit, void *ctx)
-{
-	const u64 bit = g->fmt->dirty ? g->fmt->dirty : g->fmt->write;
-	struct gpt_leaf leaf;
-	bool any = false;
-	struct cursor c;
-
-	cursor_init(&c, g, start, end, false);
-	while (cursor_next(&c)) {
-		u64 old;
-
-		if (!cursor_at_leaf(&c))
-			continue;
-		old = entry_clear(c.entry, bit);
-		if (!(old & bit))
-			continue;
-		any = true;
-		parse_leaf(g, c.gpa, old, c.level, &leaf);
-		leaf.flags |= GPT_DIRTY;
-		if (visit(ctx, &leaf))
-			break;
-	}
-	return any;
-}
-
-/* ---- reading ---------------------------------------------------------- */
 
 /**
  * gpt_lookup() - what maps an address
@@ -712,34 +563,4 @@ bool gpt_lookup(struct gpt *g, u64 gpa, struct gpt_leaf *leaf)
 		return false;
 	parse_leaf(g, gpa, c.value, c.level, leaf);
 	return true;
-}
-
-/**
- * gpt_walk() - visit the leaves of a range in rising order
- * @g: the tables
- * @start: first address
- * @end: first address past the range
- * @visit: called for each
- * @ctx: handed to @visit
- *
- * Needs the lock shared.
- *
- * Return: 0, or what @visit returned to stop the walk.
- */
-int gpt_walk(struct gpt *g, u64 start, u64 end, gpt_visit visit, void *ctx)
-{
-	struct gpt_leaf leaf;
-	struct cursor c;
-	int ret;
-
-	cursor_init(&c, g, start, end, false);
-	while (cursor_next(&c)) {
-		if (!cursor_at_leaf(&c))
-			continue;
-		parse_leaf(g, c.gpa, c.value, c.level, &leaf);
-		ret = visit(ctx, &leaf);
-		if (ret)
-			return ret;
-	}
-	return 0;
 }

@@ -14,8 +14,8 @@
  *
  * Who may run beside whom (the caller brings the lock, a reader-writer one):
  *
- *	shared:    gpt_map, gpt_missing, gpt_lookup, gpt_walk, gpt_age
- *	exclusive: gpt_zap, gpt_protect, gpt_clear_dirty, gpt_split
+ *	shared:    gpt_map, gpt_missing, gpt_lookup, gpt_age
+ *	exclusive: gpt_zap
  *	no lock:   gpt_cache_fill, gpt_cache_drain, gpt_free, gpt_root
  *	alone:     gpt_init, gpt_destroy
  *
@@ -44,16 +44,12 @@
 #define GPT_RIGHTS	(GPT_READ | GPT_WRITE | GPT_EXEC)
 #define GPT_ACCESSED	BIT(3)
 #define GPT_DIRTY	BIT(4)
-#define GPT_UC		BIT(5)		/* uncached, else write-back */
 
 /**
  * struct gpt_format - where a vendor keeps what in a 64-bit entry
- * @name: for messages
  * @present: an entry with any of these set is present
  * @table: fixed bits of an entry that points to a table
- * @leaf_wb: fixed bits of a leaf for write-back memory, GPT_READ included
- * @leaf_uc: the same for uncached memory
- * @leaf_type: the bits in which the two above differ
+ * @leaf: fixed bits of a leaf, for write-back memory, GPT_READ included
  * @write: leaf: writable
  * @exec: leaf: executable; 0 where @noexec says the opposite
  * @noexec: leaf: not executable, or 0
@@ -64,12 +60,9 @@
  * @host_levels: the hardware walks as many levels as the host's own paging
  */
 struct gpt_format {
-	const char *name;
 	u64 present;
 	u64 table;
-	u64 leaf_wb;
-	u64 leaf_uc;
-	u64 leaf_type;
+	u64 leaf;
 	u64 write;
 	u64 exec;
 	u64 noexec;
@@ -144,7 +137,7 @@ struct gpt_zapped {
  * @gpa: first guest-physical address of the leaf
  * @hpa: host-physical address that @gpa maps to
  * @level: its size, GPT_LEVEL_*
- * @flags: GPT_READ .. GPT_UC
+ * @flags: GPT_READ .. GPT_DIRTY
  */
 struct gpt_leaf {
 	u64 gpa;
@@ -152,15 +145,6 @@ struct gpt_leaf {
 	int level;
 	unsigned int flags;
 };
-
-/**
- * typedef gpt_visit - called for a leaf
- * @ctx: the caller's
- * @leaf: the leaf; the callee's to read
- *
- * Return: 0 to go on, else stop and hand this value to the caller.
- */
-typedef int (*gpt_visit)(void *ctx, const struct gpt_leaf *leaf);
 
 /* Bytes that an entry of a level spans. */
 static inline u64 gpt_span(int level)
@@ -185,13 +169,9 @@ void gpt_cache_drain(struct gpt *g, struct gpt_cache *cache);
 int gpt_missing(struct gpt *g, u64 gpa, int level);
 int gpt_map(struct gpt *g, struct gpt_cache *cache, u64 gpa, u64 hpa, int level,
 	    unsigned int flags);
-int gpt_split(struct gpt *g, struct gpt_cache *cache, u64 gpa, int level);
 bool gpt_zap(struct gpt *g, u64 start, u64 end, struct gpt_zapped *zapped);
 bool gpt_free(struct gpt *g, struct gpt_zapped *zapped, unsigned int budget);
-bool gpt_protect(struct gpt *g, u64 start, u64 end);
 bool gpt_age(struct gpt *g, u64 start, u64 end, bool clear);
-bool gpt_clear_dirty(struct gpt *g, u64 start, u64 end, gpt_visit visit, void *ctx);
 bool gpt_lookup(struct gpt *g, u64 gpa, struct gpt_leaf *leaf);
-int gpt_walk(struct gpt *g, u64 start, u64 end, gpt_visit visit, void *ctx);
 
 #endif /* HALO_GPT_H */

@@ -104,12 +104,25 @@ void halo_mem_free_tables(struct halo_mem *mem, struct gpt_zapped *zapped, bool 
 	}
 }
 
+/**
+ * halo_mem_zap() - remove all that maps a range of guest addresses, and flush
+ * @mem: guest memory; locked for writing
+ * @start: first address
+ * @end: first address past the range
+ * @zapped: tables, for halo_mem_free_tables() after the unlock
+ */
+void halo_mem_zap(struct halo_mem *mem, u64 start, u64 end, struct gpt_zapped *zapped)
+{
+	if (gpt_zap(&mem->gpt, start, end, zapped))
+		mem->config.ops->flush(mem);
+}
+
 /* ---- faults ------------------------------------------------------------ */
 
 /**
  * struct fault - one second-stage fault on its way
  * @gpa: where
- * @access: HALO_ACCESS_* that it needs
+ * @access: GPT_* rights that it needs
  * @slot: copy of the slot that holds @gpa
  * @hva: user address behind @gpa
  * @seq: mem->seq when @slot was looked up
@@ -158,7 +171,7 @@ static int fault_look(struct halo_mem *mem, struct fault *f, int *missing)
 		ret = HALO_FAULT_MMIO;
 		goto unlock;
 	}
-	if ((f->access & HALO_ACCESS_WRITE) && (slot->flags & HALO_SLOT_READONLY)) {
+	if ((f->access & GPT_WRITE) && (slot->flags & HALO_SLOT_READONLY)) {
 		ret = HALO_FAULT_READONLY;
 		goto unlock;
 	}
@@ -187,7 +200,7 @@ unlock:
 static int fault_get_page(struct fault *f)
 {
 	const bool may_write = !(f->slot.flags & HALO_SLOT_READONLY);
-	const bool write = f->access & HALO_ACCESS_WRITE;
+	const bool write = f->access & GPT_WRITE;
 	long n;
 
 	f->writable = may_write;
@@ -253,7 +266,7 @@ static int fault_level(struct halo_mem *mem, struct fault *f)
 	int level = halo_slot_level(&f->slot, f->gpa, mem->config.max_level);
 
 	if (level == GPT_LEVEL_4K ||
-	    (mem->config.nx_huge && (f->access & HALO_ACCESS_EXEC)))
+	    (mem->config.nx_huge && (f->access & GPT_EXEC)))
 		return GPT_LEVEL_4K;
 	level = min(level, host_level(mem->mm, f->hva, page_to_pfn(f->page), f->writable));
 	/* Its neighbours may be on their way out while this page is not. */
@@ -268,7 +281,7 @@ static unsigned int fault_flags(struct halo_mem *mem, struct fault *f, int level
 
 	if (f->writable)
 		flags |= GPT_WRITE;
-	if (f->access & HALO_ACCESS_WRITE)
+	if (f->access & GPT_WRITE)
 		flags |= GPT_DIRTY;
 	if (level == GPT_LEVEL_4K || !mem->config.nx_huge)
 		flags |= GPT_EXEC;
@@ -282,7 +295,6 @@ static int fault_map(struct halo_mem *mem, struct fault *f)
 
 	read_lock(&mem->lock);
 	if (mem->seq != f->seq || under_way(mem, f->hva, PAGE_SIZE)) {
-		atomic_long_inc(&mem->stats.retries);
 		read_unlock(&mem->lock);
 		return -EAGAIN;
 	}
@@ -298,14 +310,9 @@ static int fault_map(struct halo_mem *mem, struct fault *f)
 			break;
 		level--;
 	}
-	if (!ret) {
-		atomic_long_inc(&mem->stats.faults);
-		if (level > GPT_LEVEL_4K)
-			atomic_long_inc(&mem->stats.large);
-		/* Before anybody can unmap it: later, nobody would know that it was written. */
-		if (f->writable)
-			set_page_dirty(f->page);
-	}
+	/* Before anybody can unmap it: later, nobody would know that it was written. */
+	if (!ret && f->writable)
+		set_page_dirty(f->page);
 	read_unlock(&mem->lock);
 	return ret;
 }
@@ -319,10 +326,7 @@ static void fault_clear_way(struct halo_mem *mem, struct fault *f)
 	struct gpt_zapped zapped = {};
 
 	write_lock(&mem->lock);
-	if (gpt_zap(&mem->gpt, f->gpa, f->gpa + 1, &zapped)) {
-		atomic_long_inc(&mem->stats.zaps);
-		mem->config.ops->flush(mem);
-	}
+	halo_mem_zap(mem, f->gpa, f->gpa + 1, &zapped);
 	write_unlock(&mem->lock);
 	halo_mem_free_tables(mem, &zapped, true);
 }
@@ -367,10 +371,9 @@ static long fault_wait(struct halo_mem *mem)
  * halo_mem_fault() - handle a second-stage fault
  * @mem: guest memory
  * @gpa: guest-physical address, any value
- * @access: HALO_ACCESS_* that the guest wanted there
+ * @access: GPT_* rights that the guest wanted there
  *
- * For a thread of the VM's process, holding no lock of ept/ and not between
- * halo_mem_enter() and halo_mem_leave(). Sleeps, killable.
+ * For a thread of the VM's process, holding no lock of ept/. Sleeps, killable.
  *
  * Return: enum halo_fault, or -EFAULT: the mapping behind the slot has no page
  * there (unmapped, past the end of a file, no such right, or a device's memory,
@@ -379,7 +382,7 @@ static long fault_wait(struct halo_mem *mem)
  */
 int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access)
 {
-	struct fault f = { .gpa = gpa, .access = access | HALO_ACCESS_READ };
+	struct fault f = { .gpa = gpa, .access = access | GPT_READ };
 	int tries, ret;
 
 	if (current->mm != mem->mm)
@@ -403,15 +406,15 @@ static struct halo_mem *mem_of(struct mmu_notifier *notifier)
 	return container_of(notifier, struct halo_mem, notifier);
 }
 
-/* A range of user addresses, as the guest-physical range of one slot. */
-static void slot_gpas(const struct halo_slot *slot, u64 start, u64 end, u64 *from, u64 *to)
-{
-	*from = slot->gpa + (max(start, slot->hva) - slot->hva);
-	*to = slot->gpa + (min(end, slot->hva + slot->bytes) - slot->hva);
-}
+/* What is to be done to all that maps a range of user addresses. */
+enum part_op { PART_FIND, PART_TEST_AGE, PART_CLEAR_AGE, PART_ZAP };
 
-/* Zap what maps a range of user addresses, in all slots, and flush; exclusive. */
-static bool zap_user_range(struct halo_mem *mem, u64 start, u64 end, struct gpt_zapped *zapped)
+/*
+ * Do it in all slots, under the lock that it takes. True: there was a slot, a page
+ * in use, a mapping.
+ */
+static bool for_parts(struct halo_mem *mem, u64 start, u64 end, enum part_op op,
+		      struct gpt_zapped *zapped)
 {
 	const struct halo_slots *slots = slots_locked(mem);
 	bool any = false;
@@ -419,28 +422,23 @@ static bool zap_user_range(struct halo_mem *mem, u64 start, u64 end, struct gpt_
 	u32 i;
 
 	for (i = 0; i < slots->count; i++) {
-		if (!halo_slot_touches(&slots->slot[i], start, end))
+		if (!halo_slot_part(&slots->slot[i], start, end, &from, &to))
 			continue;
-		slot_gpas(&slots->slot[i], start, end, &from, &to);
-		any |= gpt_zap(&mem->gpt, from, to, zapped);
-	}
-	if (any) {
-		atomic_long_inc(&mem->stats.zaps);
-		mem->config.ops->flush(mem);
-	}
-	return any;
-}
-
-static bool touches_slot(struct halo_mem *mem, u64 start, u64 end)
-{
-	const struct halo_slots *slots = slots_locked(mem);
-	u32 i;
-
-	for (i = 0; i < slots->count; i++) {
-		if (halo_slot_touches(&slots->slot[i], start, end))
+		switch (op) {
+		case PART_FIND:
 			return true;
+		case PART_TEST_AGE:
+		case PART_CLEAR_AGE:
+			any |= gpt_age(&mem->gpt, from, to, op == PART_CLEAR_AGE);
+			break;
+		case PART_ZAP:
+			any |= gpt_zap(&mem->gpt, from, to, zapped);
+			break;
+		}
 	}
-	return false;
+	if (any && op == PART_ZAP)
+		mem->config.ops->flush(mem);
+	return any;
 }
 
 /*
@@ -461,7 +459,7 @@ static int notifier_start(struct mmu_notifier *notifier, const struct mmu_notifi
 		mem->end = max(mem->end, range->end);
 	}
 	WRITE_ONCE(mem->active, mem->active + 1);
-	zap_user_range(mem, range->start, range->end, &zapped);
+	for_parts(mem, range->start, range->end, PART_ZAP, &zapped);
 	write_unlock(&mem->lock);
 	halo_mem_free_tables(mem, &zapped, mmu_notifier_range_blockable(range));
 	return 0;
@@ -473,7 +471,7 @@ static void notifier_end(struct mmu_notifier *notifier, const struct mmu_notifie
 
 	write_lock(&mem->lock);
 	/* A range that no slot has now concerns no fault: losing a slot moved seq itself. */
-	if (touches_slot(mem, range->start, range->end))
+	if (for_parts(mem, range->start, range->end, PART_FIND, NULL))
 		mem->seq++;
 	WRITE_ONCE(mem->active, mem->active - 1);
 	write_unlock(&mem->lock);
@@ -482,21 +480,12 @@ static void notifier_end(struct mmu_notifier *notifier, const struct mmu_notifie
 }
 
 /* Called with the host's page-table locks held. */
-static int age(struct halo_mem *mem, unsigned long start, unsigned long end, bool clear)
+static bool age(struct halo_mem *mem, unsigned long start, unsigned long end, enum part_op op)
 {
-	const struct halo_slots *slots;
-	bool young = false;
-	u64 from, to;
-	u32 i;
+	bool young;
 
 	read_lock(&mem->lock);
-	slots = slots_locked(mem);
-	for (i = 0; i < slots->count; i++) {
-		if (!halo_slot_touches(&slots->slot[i], start, end))
-			continue;
-		slot_gpas(&slots->slot[i], start, end, &from, &to);
-		young |= gpt_age(&mem->gpt, from, to, clear);
-	}
+	young = for_parts(mem, start, end, op, NULL);
 	read_unlock(&mem->lock);
 	return young;
 }
@@ -514,10 +503,10 @@ static int notifier_clear_flush_young(struct mmu_notifier *notifier, struct mm_s
 	bool young;
 
 	if (mem->config.fmt->accessed)
-		return age(mem, start, end, true);
+		return age(mem, start, end, PART_CLEAR_AGE);
 
 	write_lock(&mem->lock);
-	young = zap_user_range(mem, start, end, &zapped);
+	young = for_parts(mem, start, end, PART_ZAP, &zapped);
 	write_unlock(&mem->lock);
 	halo_mem_free_tables(mem, &zapped, false);
 	return young;
@@ -526,13 +515,13 @@ static int notifier_clear_flush_young(struct mmu_notifier *notifier, struct mm_s
 static int notifier_clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
 				unsigned long start, unsigned long end)
 {
-	return age(mem_of(notifier), start, end, true);
+	return age(mem_of(notifier), start, end, PART_CLEAR_AGE);
 }
 
 static int notifier_test_young(struct mmu_notifier *notifier, struct mm_struct *mm,
 			       unsigned long address)
 {
-	return age(mem_of(notifier), address, address + 1, false);
+	return age(mem_of(notifier), address, address + 1, PART_TEST_AGE);
 }
 
 /* The mm ends, or halo_mem_destroy() unregisters. */
@@ -544,8 +533,7 @@ static void notifier_release(struct mmu_notifier *notifier, struct mm_struct *mm
 	write_lock(&mem->lock);
 	mem->dead = true;
 	mem->seq++;
-	if (gpt_zap(&mem->gpt, 0, gpt_limit(&mem->gpt), &zapped))
-		mem->config.ops->flush(mem);
+	halo_mem_zap(mem, 0, gpt_limit(&mem->gpt), &zapped);
 	write_unlock(&mem->lock);
 	halo_mem_free_tables(mem, &zapped, true);
 }
@@ -561,17 +549,6 @@ static const struct mmu_notifier_ops notifier_ops = {
 
 /* ---- life -------------------------------------------------------------- */
 
-/* The encryption bit that every physical address in a table carries (APM 2 7.10). */
-static u64 encryption_bit(void)
-{
-	return __sme_set(0ULL);
-}
-
-static int default_levels(const struct gpt_format *fmt)
-{
-	return fmt->host_levels && pgtable_l5_enabled() ? 5 : 4;
-}
-
 /**
  * halo_mem_init() - make a VM's guest memory, without slots
  * @mem: the object
@@ -580,27 +557,25 @@ static int default_levels(const struct gpt_format *fmt)
  *
  * Sleeps; the caller does not hold mmap_lock.
  *
- * Return: 0, -EINVAL or -ENOMEM.
+ * Return: 0, -ENOMEM or -EINTR.
  */
 int halo_mem_init(struct halo_mem *mem, struct mm_struct *mm,
 		  const struct halo_mem_config *config)
 {
+	int levels = config->fmt->host_levels && pgtable_l5_enabled() ? 5 : 4, err;
 	struct halo_slots *slots;
-	int levels, err;
-
-	levels = config->levels ? config->levels : default_levels(config->fmt);
-	if (config->max_level < GPT_LEVEL_4K || config->max_level > GPT_LEVEL_1G ||
-	    config->gpa_bits < 32 || config->gpa_bits > 12 + 9 * levels)
-		return -EINVAL;
 
 	memset(mem, 0, sizeof(*mem));
 	mem->config = *config;
+	/* A CPU may have more address bits than four levels reach. */
+	mem->config.gpa_bits = min(config->gpa_bits, 12U + 9 * levels);
 	mem->mm = mm;
 	rwlock_init(&mem->lock);
 	init_waitqueue_head(&mem->ended);
 	mem->notifier.ops = &notifier_ops;
 
-	err = gpt_init(&mem->gpt, config->fmt, levels, &table_ops, mem, encryption_bit());
+	/* SME: the bit that every physical address in a table carries (APM 2 7.10). */
+	err = gpt_init(&mem->gpt, config->fmt, levels, &table_ops, mem, __sme_set(0ULL));
 	if (err)
 		return err;
 	err = -ENOMEM;
@@ -639,16 +614,4 @@ void halo_mem_destroy(struct halo_mem *mem)
 	cleanup_srcu_struct(&mem->srcu);
 	kvfree(rcu_dereference_protected(mem->slots, true));
 	gpt_destroy(&mem->gpt);
-}
-
-/**
- * halo_mem_root() - what the hardware is to walk
- * @mem: guest memory
- *
- * Return: physical address of the top table, for nCR3 or EPTP; with the memory
- * encryption bit where the host uses one. Constant for the life of @mem.
- */
-u64 halo_mem_root(const struct halo_mem *mem)
-{
-	return gpt_root(&mem->gpt);
 }

@@ -42,8 +42,8 @@ static bool user_range(u64 hva, u64 bytes)
  * @bytes: length, 0 to delete
  * @hva: user address of the first byte
  *
- * Sleeps. The caller holds its configuration mutex, and is not between
- * halo_mem_enter() and halo_mem_leave(). On failure nothing has changed.
+ * Sleeps. The caller holds its configuration mutex. On failure nothing has
+ * changed.
  *
  * Return: 0; -EINVAL: number, flag, alignment, range, or the slot exists with
  * another length or user address; -EEXIST: it overlaps another slot; -ENOENT:
@@ -77,10 +77,8 @@ int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 byte
 	write_lock(&mem->lock);
 	rcu_assign_pointer(mem->slots, new);
 	mem->seq++;
-	if (gone.bytes && gpt_zap(&mem->gpt, gone.gpa, gone.gpa + gone.bytes, &zapped)) {
-		atomic_long_inc(&mem->stats.zaps);
-		mem->config.ops->flush(mem);
-	}
+	if (gone.bytes)
+		halo_mem_zap(mem, gone.gpa, gone.gpa + gone.bytes, &zapped);
 	write_unlock(&mem->lock);
 
 	halo_mem_free_tables(mem, &zapped, true);
@@ -89,101 +87,57 @@ int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 byte
 	return 0;
 }
 
-/* A slot's user address; the offset is the guest's and gets no speculation past the end. */
-static void __user *slot_user(const struct halo_slot *slot, u64 gpa, u64 *left)
+/*
+ * The user address behind a guest-physical one, in an SRCU section; NULL: none, or
+ * a read-only one and @write. The offset is the guest's: no speculation past the end.
+ */
+static void __user *user_address(struct halo_mem *mem, u64 gpa, bool write, u64 *left)
 {
-	unsigned long offset = gpa - slot->gpa;
+	const struct halo_slots *slots = srcu_dereference(mem->slots, &mem->srcu);
+	const struct halo_slot *slot = halo_slots_find(slots, gpa, &mem->last);
+	unsigned long offset;
 
-	offset = array_index_nospec(offset, (unsigned long)slot->bytes);
+	if (!slot || (write && (slot->flags & HALO_SLOT_READONLY)))
+		return NULL;
+	offset = array_index_nospec((unsigned long)(gpa - slot->gpa), (unsigned long)slot->bytes);
 	*left = slot->bytes - offset;
 	return (void __user *)(unsigned long)(slot->hva + offset);
 }
 
 /**
- * halo_mem_hva() - the user address behind a guest-physical one
+ * halo_mem_copy() - copy between guest memory and a buffer
  * @mem: guest memory
- * @gpa: guest-physical address
- * @write: it is to be written
+ * @gpa: guest-physical address; the range may cross slots that touch
+ * @buf: the buffer
+ * @len: bytes
+ * @write: into guest memory
  *
- * The caller is between halo_mem_enter() and halo_mem_leave(), and the address
- * is good until the latter; bytes up to the end of the page lie behind it.
+ * Sleeps. For the VM's process only.
  *
- * Return: the address, or NULL: no slot, or a read-only one and @write.
+ * Return: 0, or -EFAULT: not all of it is memory, or writable memory (a part may
+ * have been copied).
  */
-void __user *halo_mem_hva(struct halo_mem *mem, u64 gpa, bool write)
+int halo_mem_copy(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool write)
 {
-	const struct halo_slots *slots = srcu_dereference(mem->slots, &mem->srcu);
-	const struct halo_slot *slot = halo_slots_find(slots, gpa, &mem->last);
-	u64 left;
-
-	if (!slot || (write && (slot->flags & HALO_SLOT_READONLY)))
-		return NULL;
-	return slot_user(slot, gpa, &left);
-}
-
-static int copy_guest(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool write)
-{
-	const struct halo_slots *slots;
 	int idx, ret = 0;
 
 	if (current->mm != mem->mm)
 		return -EFAULT;
 
-	idx = halo_mem_enter(mem);
-	slots = srcu_dereference(mem->slots, &mem->srcu);
-	while (len) {
-		const struct halo_slot *slot = halo_slots_find(slots, gpa, &mem->last);
-		void __user *user;
-		size_t n;
-		u64 left;
+	idx = srcu_read_lock(&mem->srcu);
+	while (len && !ret) {
+		u64 left, n;
+		void __user *user = user_address(mem, gpa, write, &left);
 
-		ret = -EFAULT;
-		if (!slot || (write && (slot->flags & HALO_SLOT_READONLY)))
-			break;
-		user = slot_user(slot, gpa, &left);
-		n = min_t(u64, len, left);
-		if (write ? copy_to_user(user, buf, n) : copy_from_user(buf, user, n))
-			break;
-		ret = 0;
+		n = user ? min_t(u64, len, left) : 0;
+		if (!n || (write ? copy_to_user(user, buf, n) : copy_from_user(buf, user, n)))
+			ret = -EFAULT;
 		buf += n;
 		gpa += n;
 		len -= n;
 	}
-	halo_mem_leave(mem, idx);
+	srcu_read_unlock(&mem->srcu, idx);
 	return ret;
-}
-
-/**
- * halo_mem_read() - read guest memory
- * @mem: guest memory
- * @gpa: guest-physical address; the range may cross slots that touch
- * @buf: out
- * @len: bytes
- *
- * Sleeps. For the VM's process only.
- *
- * Return: 0, or -EFAULT: not all of it is memory (@buf is then partly filled).
- */
-int halo_mem_read(struct halo_mem *mem, u64 gpa, void *buf, size_t len)
-{
-	return copy_guest(mem, gpa, buf, len, false);
-}
-
-/**
- * halo_mem_write() - write guest memory
- * @mem: guest memory
- * @gpa: guest-physical address; the range may cross slots that touch
- * @buf: in
- * @len: bytes
- *
- * Sleeps. For the VM's process only.
- *
- * Return: 0, or -EFAULT: not all of it is writable memory (a part may have been
- * written).
- */
-int halo_mem_write(struct halo_mem *mem, u64 gpa, const void *buf, size_t len)
-{
-	return copy_guest(mem, gpa, (void *)buf, len, true);
 }
 
 static int user_cmpxchg(void __user *user, u64 old, u64 new, unsigned int bytes)
@@ -213,16 +167,17 @@ int halo_mem_cmpxchg(struct halo_mem *mem, u64 gpa, u64 old, u64 new, unsigned i
 {
 	void __user *user;
 	int idx, ret = -EFAULT;
+	u64 left;
 
 	if ((bytes != 4 && bytes != 8) || (gpa & (bytes - 1)))
 		return -EINVAL;
 	if (current->mm != mem->mm)
 		return -EFAULT;
 
-	idx = halo_mem_enter(mem);
-	user = halo_mem_hva(mem, gpa, true);
+	idx = srcu_read_lock(&mem->srcu);
+	user = user_address(mem, gpa, true, &left);
 	if (user)
 		ret = user_cmpxchg(user, old, new, bytes);
-	halo_mem_leave(mem, idx);
+	srcu_read_unlock(&mem->srcu, idx);
 	return ret > 0 ? -EAGAIN : ret;
 }

@@ -49,9 +49,12 @@ static inline size_t halo_slots_bytes(u32 count)
 	return sizeof(struct halo_slots) + (size_t)count * sizeof(struct halo_slot);
 }
 
-/* Does [start, end) of user addresses touch the slot? */
-static inline bool halo_slot_touches(const struct halo_slot *slot, u64 start, u64 end)
+/* What a range of user addresses has of a slot, in guest addresses. False: nothing. */
+static inline bool halo_slot_part(const struct halo_slot *slot, u64 start, u64 end,
+				  u64 *from, u64 *to)
 {
+	*from = slot->gpa + (max(start, slot->hva) - slot->hva);
+	*to = slot->gpa + (min(end, slot->hva + slot->bytes) - slot->hva);
 	return start < slot->hva + slot->bytes && slot->hva < end;
 }
 

@@ -110,7 +110,6 @@ static int halo_walk_failed(struct halo_vcpu *vcpu, u64 gva, int err,
 int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *gpa)
 {
 	struct halo_walk_result res;
-
 	int err;
 
 	/* Another vCPU rewriting the tables under us: it ends some time. */
@@ -124,11 +123,56 @@ int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *g
 }
 
 /**
+ * halo_gva_pages() - translate an operand, which may cross into another page
+ * @vcpu: the vCPU
+ * @gva: linear address
+ * @len: bytes, at most a page
+ * @write: it is to be written
+ * @gpa: out: where its one or two parts are
+ *
+ * Return: bytes of it in the first page, or -EFAULT with the #PF queued.
+ */
+int halo_gva_pages(struct halo_vcpu *vcpu, u64 gva, unsigned int len, bool write, u64 gpa[2])
+{
+	unsigned int access = write ? HALO_WALK_WRITE : HALO_WALK_READ;
+	unsigned int first = min_t(unsigned int, len, PAGE_SIZE - (gva & ~PAGE_MASK));
+	int err;
+
+	err = halo_gva_to_gpa(vcpu, gva, access, &gpa[0]);
+	if (!err && first < len)
+		err = halo_gva_to_gpa(vcpu, gva + first, access, &gpa[1]);
+	return err ?: first;
+}
+
+/**
+ * halo_pages_copy() - copy between an operand and a buffer
+ * @vcpu: the vCPU
+ * @gpa: from halo_gva_pages()
+ * @first: its value
+ * @buf: the buffer
+ * @len: bytes
+ * @write: into guest memory
+ *
+ * Return: 0; -ENXIO if there is not memory behind all of it.
+ */
+int halo_pages_copy(struct halo_vcpu *vcpu, const u64 gpa[2], unsigned int first, void *buf,
+		    unsigned int len, bool write)
+{
+	struct halo_mem *mem = &vcpu->vm->mem;
+	int err;
+
+	err = halo_mem_copy(mem, gpa[0], buf, first, write);
+	if (!err && first < len)
+		err = halo_mem_copy(mem, gpa[1], buf + first, len - first, write);
+	return err ? -ENXIO : 0;
+}
+
+/**
  * halo_gva_copy() - copy between guest memory and a buffer
  * @vcpu: the vCPU
  * @gva: linear address
  * @buf: the buffer
- * @len: bytes, may cross pages
+ * @len: bytes, at most a page
  * @write: into guest memory
  *
  * All pages are translated before a byte is moved.
@@ -137,28 +181,10 @@ int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *g
  */
 int halo_gva_copy(struct halo_vcpu *vcpu, u64 gva, void *buf, unsigned int len, bool write)
 {
-	unsigned int access = write ? HALO_WALK_WRITE : HALO_WALK_READ;
-	unsigned int first = min_t(unsigned int, len, PAGE_SIZE - (gva & ~PAGE_MASK));
-	struct halo_mem *mem = &vcpu->vm->mem;
-	u64 gpa[2] = {};
-	int err;
+	u64 gpa[2];
+	int first = halo_gva_pages(vcpu, gva, len, write, gpa);
 
-	/* At most one page's worth is ever asked for: two translations do. */
-	err = halo_gva_to_gpa(vcpu, gva, access, &gpa[0]);
-	if (!err && first < len)
-		err = halo_gva_to_gpa(vcpu, gva + first, access, &gpa[1]);
-	if (err)
-		return err;
-	if (write) {
-		err = halo_mem_write(mem, gpa[0], buf, first);
-		if (!err && first < len)
-			err = halo_mem_write(mem, gpa[1], buf + first, len - first);
-	} else {
-		err = halo_mem_read(mem, gpa[0], buf, first);
-		if (!err && first < len)
-			err = halo_mem_read(mem, gpa[1], buf + first, len - first);
-	}
-	return err ? -ENXIO : 0;
+	return first < 0 ? first : halo_pages_copy(vcpu, gpa, first, buf, len, write);
 }
 
 /**

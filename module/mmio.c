@@ -49,50 +49,24 @@ static unsigned int halo_op_stack_size(void *ctx)
 	return halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_SS].attrib & SEG_ATTR_DB ? 4 : 2;
 }
 
-static bool halo_is_ram(struct halo_vcpu *vcpu, u64 gpa, bool write)
-{
-	return halo_mem_hva(&vcpu->vm->mem, gpa, write);
-}
-
-/* Is the operand in memory? Leaves where it is in the record. */
-static int halo_op_place(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, u64 *linear)
-{
-	bool write = mem->write || mem->rmw;
-	unsigned int access = write ? HALO_WALK_WRITE : HALO_WALK_READ;
-	struct halo_pending *p = &vcpu->pending;
-	bool crosses;
-	int err;
-
-	err = halo_seg_linear(vcpu, mem->seg & 7, mem->offset, mem->size, write, linear);
-	if (err)
-		return err;
-	p->first = min_t(u64, mem->size, PAGE_SIZE - (*linear & ~PAGE_MASK));
-	p->piece = 0;
-	p->got = 0;
-	crosses = p->first < mem->size;
-	err = halo_gva_to_gpa(vcpu, *linear, access, &p->gpa[0]);
-	if (!err && crosses)
-		err = halo_gva_to_gpa(vcpu, *linear + p->first, access, &p->gpa[1]);
-	if (err)
-		return err;
-	return halo_is_ram(vcpu, p->gpa[0], write) &&
-	       (!crosses || halo_is_ram(vcpu, p->gpa[1], write)) ? 0 : HALO_INSN_DEVICE;
-}
-
+/* Where the operand is stays in the record, in case it is a device. */
 static int halo_op_mem(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, u64 *val,
 		       bool write)
 {
-	int idx = halo_mem_enter(&vcpu->vm->mem);
+	struct halo_pending *p = &vcpu->pending;
 	u64 linear;
-	int err;
+	int n;
 
-	err = halo_op_place(vcpu, mem, &linear);
-	halo_mem_leave(&vcpu->vm->mem, idx);
-	if (err)
-		return err;
-	err = halo_gva_copy(vcpu, linear, val, mem->size, write);
-	/* The memslot went away in between, or the operand ends in a device. */
-	return err == -ENXIO ? HALO_INSN_DEVICE : err;
+	n = halo_seg_linear(vcpu, mem->seg & 7, mem->offset, mem->size, mem->write || mem->rmw,
+			    &linear);
+	if (!n)
+		n = halo_gva_pages(vcpu, linear, mem->size, mem->write || mem->rmw, p->gpa);
+	if (n < 0)
+		return n;
+	p->first = n;
+	p->piece = 0;
+	p->got = 0;
+	return halo_pages_copy(vcpu, p->gpa, n, val, mem->size, write) ? HALO_INSN_DEVICE : 0;
 }
 
 static int halo_op_mem_read(void *ctx, const struct halo_insn_mem *mem, u64 *val)
@@ -216,10 +190,8 @@ static bool halo_mmio_pieces(struct halo_vcpu *vcpu, u64 *value, int *eoi)
 		u64 gpa = p->gpa[p->piece];
 		u64 part = *value >> shift & halo_bytes_mask(size);
 
-		if (crosses && !(mem->write ? halo_mem_write(ram, gpa, &part, size) :
-					      halo_mem_read(ram, gpa, &part, size)))
-			;
-		else if (!halo_mmio_access(vcpu, gpa, size, &part, eoi))
+		if ((!crosses || halo_mem_copy(ram, gpa, &part, size, mem->write)) &&
+		    !halo_mmio_access(vcpu, gpa, size, &part, eoi))
 			return false;
 		p->got |= (part & halo_bytes_mask(size)) << shift;
 	}
@@ -295,13 +267,13 @@ static enum halo_next halo_mmio(struct halo_vcpu *vcpu)
 enum halo_next halo_exit_memory(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
-	unsigned int access = HALO_ACCESS_READ;
+	unsigned int access = GPT_READ;
 	int ret;
 
 	if (x->mem.write)
-		access = HALO_ACCESS_WRITE;
+		access = GPT_WRITE;
 	else if (x->mem.exec)
-		access = HALO_ACCESS_EXEC;
+		access = GPT_EXEC;
 	ret = halo_mem_fault(&vcpu->vm->mem, x->mem.gpa, access);
 	switch (ret) {
 	case HALO_FAULT_MAPPED:

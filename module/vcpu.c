@@ -129,7 +129,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 		goto free;
 	*vcpu->cpuid = *halo_cpuid_host;
 	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
-	vcpu->cpu.root = halo_mem_root(&vm->mem);
+	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
 	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, arg->id, vcpu->caps.maxphyaddr, &halo_lapic_glue, vcpu);

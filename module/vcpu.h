@@ -345,6 +345,9 @@ enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu);
 unsigned int halo_cpl(struct halo_vcpu *vcpu);
 bool halo_mode64(struct halo_vcpu *vcpu);
 int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *gpa);
+int halo_gva_pages(struct halo_vcpu *vcpu, u64 gva, unsigned int len, bool write, u64 gpa[2]);
+int halo_pages_copy(struct halo_vcpu *vcpu, const u64 gpa[2], unsigned int first, void *buf,
+		    unsigned int len, bool write);
 int halo_gva_copy(struct halo_vcpu *vcpu, u64 gva, void *buf, unsigned int len, bool write);
 int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsigned int size,
 		    bool write, u64 *linear);

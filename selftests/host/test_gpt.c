@@ -199,7 +199,6 @@ static void rights_independent(const struct hw *hw, struct gpt *g)
 	assert_true(hw_access(hw, gpt_root(g), K4, GPT_WRITE, &r));
 	/* Another page is. */
 	assert_int_equal(map(g, K4, G1, 1, GPT_READ), -EEXIST);
-	assert_int_equal(map(g, K4, G1 + K4, 1, GPT_READ | GPT_UC), -EEXIST);
 	assert_int_equal(map(g, 0, G1, 2, GPT_READ), -EISDIR);
 	assert_int_equal(map(g, M2, 5 * M2, 2, GPT_READ), 0);
 	assert_int_equal(map(g, M2 + K4, 5 * M2 + K4, 1, GPT_READ), 0);
@@ -209,98 +208,6 @@ static void rights_independent(const struct hw *hw, struct gpt *g)
 static void test_rights_independent(void **state)
 {
 	for_each_kind(rights_independent);
-}
-
-static void split_short(const struct hw *hw, struct gpt *g)
-{
-	struct gpt_cache cache = {};
-	struct gpt_leaf leaf;
-
-	assert_int_equal(map(g, G1, 3 * G1, 3, GPT_READ | GPT_EXEC), 0);
-	assert_int_equal(gpt_split(g, &cache, G1, 3), 0);
-	assert_int_equal(gpt_split(g, &cache, 0, 1), 0);
-	/* Two tables are needed: with one, nothing happens, not even the half. */
-	assert_int_equal(gpt_cache_fill(g, &cache, 1), 0);
-	assert_int_equal(gpt_split(g, &cache, G1 + 5 * M2 + K4, 1), -ENOMEM);
-	assert_true(gpt_lookup(g, G1 + 5 * M2 + K4, &leaf));
-	assert_int_equal(leaf.level, 3);
-	assert_int_equal(gpt_cache_fill(g, &cache, 2), 0);
-	assert_int_equal(gpt_split(g, &cache, G1 + 5 * M2 + K4, 1), 1);
-	assert_int_equal(cache.nr, 0);
-	assert_true(gpt_lookup(g, G1 + 5 * M2 + K4, &leaf));
-	assert_int_equal(leaf.level, 1);
-	assert_int_equal(leaf.hpa, 3 * G1 + 5 * M2 + K4);
-	assert_int_equal(leaf.flags, GPT_READ | GPT_EXEC);
-	assert_true(gpt_lookup(g, G1 + 6 * M2, &leaf));
-	assert_int_equal(leaf.level, 2);
-}
-
-static void test_split_short(void **state)
-{
-	for_each_kind(split_short);
-}
-
-/* A CPU writes to a large page at the moment when it is split. */
-static const struct hw *racing_hw;
-static struct gpt *racing_gpt;
-
-static void racing_write(void)
-{
-	struct hw_result r;
-
-	assert_true(hw_access(racing_hw, mem_phys(racing_gpt->root) | racing_hw->encrypt,
-			      M2, GPT_WRITE, &r));
-}
-
-static void split_race(const struct hw *hw, struct gpt *g)
-{
-	struct gpt_cache cache = {};
-	struct gpt_leaf leaf;
-
-	assert_int_equal(map(g, M2, 5 * M2, 2, GPT_RIGHTS), 0);
-	assert_int_equal(gpt_cache_fill(g, &cache, 1), 0);
-	racing_hw = hw;
-	racing_gpt = g;
-	phys_hook = racing_write;
-	assert_int_equal(gpt_split(g, &cache, M2, 1), 1);
-	assert_null(phys_hook);
-	assert_true(gpt_lookup(g, M2 + 7 * K4, &leaf));
-	assert_int_equal(leaf.level, 1);
-	assert_int_equal(leaf.flags,
-			 GPT_RIGHTS | (model_keeps(hw) & (GPT_ACCESSED | GPT_DIRTY)));
-}
-
-static void test_split_race(void **state)
-{
-	for_each_kind(split_race);
-}
-
-static int stop_visit(void *ctx, const struct gpt_leaf *leaf)
-{
-	return --*(int *)ctx ? 0 : 42;
-}
-
-static void stopping(const struct hw *hw, struct gpt *g)
-{
-	int n = 3, i;
-
-	for (i = 0; i < 10; i++)
-		assert_int_equal(map(g, i * K4, i * K4, 1, GPT_RIGHTS | GPT_DIRTY), 0);
-	assert_int_equal(gpt_walk(g, 0, ~0ULL, stop_visit, &n), 42);
-	n = 11;
-	assert_int_equal(gpt_walk(g, 0, ~0ULL, stop_visit, &n), 0);
-	assert_int_equal(n, 1);
-	n = 3;
-	assert_true(gpt_clear_dirty(g, 0, ~0ULL, stop_visit, &n));
-	n = 100;
-	assert_true(gpt_clear_dirty(g, 0, ~0ULL, stop_visit, &n));
-	assert_int_equal(n, 93);
-	assert_false(gpt_clear_dirty(g, 0, ~0ULL, stop_visit, &n));
-}
-
-static void test_stopping(void **state)
-{
-	for_each_kind(stopping);
 }
 
 /* Wide zaps touch few entries: the time under the lock does not grow with memory. */
@@ -331,9 +238,6 @@ int main(void)
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_freed_after_flush),
 		cmocka_unit_test(test_rights_independent),
-		cmocka_unit_test(test_split_short),
-		cmocka_unit_test(test_split_race),
-		cmocka_unit_test(test_stopping),
 		cmocka_unit_test(test_wide_zap),
 		cmocka_unit_test(test_random_ept),
 		cmocka_unit_test(test_random_ept_noad),

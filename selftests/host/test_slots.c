@@ -209,16 +209,28 @@ static void test_levels(void **state)
 	assert_int_equal(halo_slot_level(&slot, 0, 3), 2);
 }
 
-static void test_touching(void **state)
+/* [@from, @to) of guest addresses; @to 0: nothing */
+static void part(const struct halo_slot *slot, u64 start, u64 end, u64 from, u64 to)
 {
-	struct halo_slot slot = { .gpa = 0, .bytes = 2 * K4, .hva = 10 * K4 };
+	u64 a, b;
 
-	assert_false(halo_slot_touches(&slot, 0, 10 * K4));
-	assert_true(halo_slot_touches(&slot, 0, 10 * K4 + 1));
-	assert_true(halo_slot_touches(&slot, 12 * K4 - 1, ~0ULL));
-	assert_false(halo_slot_touches(&slot, 12 * K4, ~0ULL));
-	assert_true(halo_slot_touches(&slot, 0, ~0ULL));
-	assert_true(halo_slot_touches(&slot, 11 * K4, 11 * K4 + 1));
+	assert_int_equal(halo_slot_part(slot, start, end, &a, &b), to != 0);
+	if (to) {
+		assert_int_equal(a, slot->gpa + from);
+		assert_int_equal(b, slot->gpa + to);
+	}
+}
+
+static void test_parts(void **state)
+{
+	struct halo_slot slot = { .gpa = 5 * K4, .bytes = 2 * K4, .hva = 10 * K4 };
+
+	part(&slot, 0, 10 * K4, 0, 0);
+	part(&slot, 0, 10 * K4 + 1, 0, 1);
+	part(&slot, 12 * K4 - 1, ~0ULL, 2 * K4 - 1, 2 * K4);
+	part(&slot, 12 * K4, ~0ULL, 0, 0);
+	part(&slot, 0, ~0ULL, 0, 2 * K4);
+	part(&slot, 11 * K4, 11 * K4 + 1, K4, K4 + 1);
 }
 
 static u64 rng_state = 88172645463325252ULL;
@@ -319,7 +331,7 @@ int main(void)
 		CASE(test_finding),
 		CASE(test_changing),
 		CASE(test_levels),
-		CASE(test_touching),
+		CASE(test_parts),
 		CASE(test_random),
 	};
 
