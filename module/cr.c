@@ -128,39 +128,39 @@ static u64 halo_cr_read(struct halo_vcpu *vcpu, unsigned int nr)
 	}
 }
 
+/* A register as a MOV to CR or DR takes it. */
+static u64 halo_mov_value(struct halo_vcpu *vcpu, u64 reg)
+{
+	return halo_mode64(vcpu) ? reg : (u32)reg;
+}
+
 /* LMSW can set PE but not clear it. */
-static void halo_lmsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
+static enum halo_next halo_lmsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
 {
 	u64 cr0 = halo_arch_get(vcpu, ARCH_CRS)->cr0;
 	u64 msw = vcpu->cpu.gpr[insn->rm & 15];
 
 	if ((insn->flags & HALO_INSN_F_MEM) && halo_operand(vcpu, insn, &msw, 2, false))
-		return;
+		return NEXT_RESUME;
 	if (halo_cr0_write(vcpu, (cr0 & ~0xeull) | (msw & 0xf)))
-		halo_gp(vcpu);
-	else
-		halo_skip(vcpu, insn->len);
+		return halo_gp(vcpu);
+	return halo_skip(vcpu, insn->len);
 }
 
 /* To memory SMSW stores 16 bits, to a register as many as the operand has. */
-static void halo_smsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
+static enum halo_next halo_smsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
 {
 	u64 cr0 = halo_arch_get(vcpu, ARCH_CRS)->cr0;
-	u64 *reg = &vcpu->cpu.gpr[insn->rm & 15];
 
-	if (insn->flags & HALO_INSN_F_MEM) {
-		if (halo_operand(vcpu, insn, &cr0, 2, true))
-			return;
-	} else if (insn->op_size == 2) {
-		*reg = (*reg & ~0xffffull) | (u16)cr0;
-	} else {
-		*reg = insn->op_size == 4 ? (u32)cr0 : cr0;
-	}
-	halo_skip(vcpu, insn->len);
+	if (!(insn->flags & HALO_INSN_F_MEM))
+		halo_reg_write(&vcpu->cpu.gpr[insn->rm & 15], cr0, insn->op_size);
+	else if (halo_operand(vcpu, insn, &cr0, 2, true))
+		return NEXT_RESUME;
+	return halo_skip(vcpu, insn->len);
 }
 
 /**
- * halo_exit_cr() - MOV to or from a control register, CLTS, LMSW
+ * halo_exit_cr() - MOV to or from a control register, CLTS, LMSW, SMSW
  * @vcpu: the vCPU
  *
  * Return: RESUME.
@@ -168,55 +168,39 @@ static void halo_smsw(struct halo_vcpu *vcpu, const struct halo_insn *insn)
 enum halo_next halo_exit_cr(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
-	struct halo_arch *a;
-	struct halo_insn insn;
-	unsigned int gpr = x->cr.gpr;
-	bool write = x->cr.op == CR_OP_WRITE;
+	struct halo_insn insn = {
+		.kind = x->cr.op == CR_OP_WRITE ? HALO_INSN_MOV_TO_CR : HALO_INSN_MOV_FROM_CR,
+		.rm = x->cr.gpr,
+	};
 	int len = x->insn_len;
-	u64 value;
+	struct halo_arch *a;
+	u64 *reg;
 
-	if (gpr == CR_GPR_UNKNOWN || !len) {
+	if (insn.rm == CR_GPR_UNKNOWN || !len)
 		len = halo_decode(vcpu, &insn);
-		if (len < 0)
-			return NEXT_RESUME;
-		switch (insn.kind) {
-		case HALO_INSN_LMSW:
-			halo_lmsw(vcpu, &insn);
-			return NEXT_RESUME;
-		case HALO_INSN_CLTS:
-			a = halo_arch_get(vcpu, ARCH_CRS);
-			a->cr0 &= ~(u64)X86_CR0_TS;
-			halo_arch_put(vcpu, ARCH_CRS);
-			halo_skip(vcpu, len);
-			return NEXT_RESUME;
-		case HALO_INSN_SMSW:
-			halo_smsw(vcpu, &insn);
-			return NEXT_RESUME;
-		case HALO_INSN_MOV_TO_CR:
-			write = true;
-			break;
-		case HALO_INSN_MOV_FROM_CR:
-			write = false;
-			break;
-		default:
-			return NEXT_RESUME;	/* rewritten under us */
-		}
-		gpr = insn.rm & 15;
+	if (len < 0)
+		return NEXT_RESUME;
+	reg = &vcpu->cpu.gpr[insn.rm & 15];
+	switch (insn.kind) {
+	case HALO_INSN_LMSW:
+		return halo_lmsw(vcpu, &insn);
+	case HALO_INSN_SMSW:
+		return halo_smsw(vcpu, &insn);
+	case HALO_INSN_CLTS:
+		a = halo_arch_get(vcpu, ARCH_CRS);
+		a->cr0 &= ~(u64)X86_CR0_TS;
+		halo_arch_put(vcpu, ARCH_CRS);
+		return halo_skip(vcpu, len);
+	case HALO_INSN_MOV_TO_CR:
+		if (halo_cr_write(vcpu, x->cr.nr, halo_mov_value(vcpu, *reg)))
+			return halo_gp(vcpu);
+		return halo_skip(vcpu, len);
+	case HALO_INSN_MOV_FROM_CR:
+		*reg = halo_mov_value(vcpu, halo_cr_read(vcpu, x->cr.nr));
+		return halo_skip(vcpu, len);
+	default:
+		return NEXT_RESUME;	/* rewritten under us */
 	}
-	if (write) {
-		value = vcpu->cpu.gpr[gpr];
-		if (!halo_mode64(vcpu))
-			value = (u32)value;
-		if (halo_cr_write(vcpu, x->cr.nr, value)) {
-			halo_gp(vcpu);
-			return NEXT_RESUME;
-		}
-	} else {
-		value = halo_cr_read(vcpu, x->cr.nr);
-		vcpu->cpu.gpr[gpr] = halo_mode64(vcpu) ? value : (u32)value;
-	}
-	halo_skip(vcpu, len);
-	return NEXT_RESUME;
 }
 
 /**
@@ -229,56 +213,40 @@ enum halo_next halo_exit_dr(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	struct halo_arch *a = halo_arch_get(vcpu, ARCH_DRS | ARCH_CRS);
-	unsigned int nr = x->cr.nr, gpr = x->cr.gpr, i;
-	struct halo_insn insn;
+	unsigned int nr = x->cr.nr, i = nr < 4 ? nr : nr == 4 || nr == 6 ? 4 : 5;
+	struct halo_insn insn = { .kind = HALO_INSN_MOV_TO_DR, .rm = x->cr.gpr };
 	int len = x->insn_len;
-	u64 *reg;
+	u64 value, *reg;
 
-	if ((nr == 4 || nr == 5) && (a->cr4 & X86_CR4_DE)) {
-		halo_ud(vcpu);
-		return NEXT_RESUME;
-	}
-	if (halo_cpl(vcpu)) {
-		halo_gp(vcpu);
-		return NEXT_RESUME;
-	}
+	if ((nr == 4 || nr == 5) && (a->cr4 & X86_CR4_DE))
+		return halo_ud(vcpu);
+	if (halo_cpl(vcpu))
+		return halo_gp(vcpu);
 	if (a->dr[5] & DR7_GD) {
 		a->dr[5] &= ~(u64)DR7_GD;
 		a->dr[4] |= DR6_BD;
 		halo_arch_put(vcpu, ARCH_DRS);
-		halo_exception(vcpu, 1, false, 0);
-		return NEXT_RESUME;
+		return halo_exception(vcpu, 1, false, 0);
 	}
-	if (gpr == CR_GPR_UNKNOWN || !len) {
+	if (insn.rm == CR_GPR_UNKNOWN || !len)
 		len = halo_decode(vcpu, &insn);
-		if (len < 0)
-			return NEXT_RESUME;
-		if (insn.kind != HALO_INSN_MOV_TO_DR && insn.kind != HALO_INSN_MOV_FROM_DR)
-			return NEXT_RESUME;
-		gpr = insn.rm & 15;
-	}
-	i = nr < 4 ? nr : nr == 4 || nr == 6 ? 4 : 5;
-	reg = &a->dr[i];
+	if (len < 0 || (insn.kind != HALO_INSN_MOV_TO_DR && insn.kind != HALO_INSN_MOV_FROM_DR))
+		return NEXT_RESUME;
+	reg = &vcpu->cpu.gpr[insn.rm & 15];
 	if (x->cr.op == CR_OP_READ) {
-		vcpu->cpu.gpr[gpr] = *reg;
-	} else {
-		u64 value = vcpu->cpu.gpr[gpr];
-
-		if (!halo_mode64(vcpu))
-			value = (u32)value;
-		if (i >= 4 && value >> 32) {
-			halo_gp(vcpu);
-			return NEXT_RESUME;
-		}
-		if (i == 4)
-			value = (value & DR6_WRITABLE) | DR6_FIXED;
-		else if (i == 5)
-			value = (value & DR7_WRITABLE) | DR7_FIXED;
-		*reg = value;
-		halo_arch_put(vcpu, ARCH_DRS);
+		*reg = a->dr[i];
+		return halo_skip(vcpu, len);
 	}
-	halo_skip(vcpu, len);
-	return NEXT_RESUME;
+	value = halo_mov_value(vcpu, *reg);
+	if (i >= 4 && value >> 32)
+		return halo_gp(vcpu);
+	if (i == 4)
+		value = (value & DR6_WRITABLE) | DR6_FIXED;
+	else if (i == 5)
+		value = (value & DR7_WRITABLE) | DR7_FIXED;
+	a->dr[i] = value;
+	halo_arch_put(vcpu, ARCH_DRS);
+	return halo_skip(vcpu, len);
 }
 
 /**
@@ -293,20 +261,11 @@ enum halo_next halo_exit_xsetbv(struct halo_vcpu *vcpu)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
 	u64 value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
-	int len;
 
-	len = halo_insn_length(vcpu, HALO_INSN_XSETBV);
-	if (len < 0)
-		return NEXT_RESUME;
-	if (!(halo_arch_get(vcpu, ARCH_CRS)->cr4 & X86_CR4_OSXSAVE)) {
-		halo_ud(vcpu);
-		return NEXT_RESUME;
-	}
-	if (halo_cpl(vcpu) || (u32)cpu->gpr[GPR_RCX] || !halo_xcr0_valid(&vcpu->caps, value)) {
-		halo_gp(vcpu);
-		return NEXT_RESUME;
-	}
+	if (!(halo_arch_get(vcpu, ARCH_CRS)->cr4 & X86_CR4_OSXSAVE))
+		return halo_ud(vcpu);
+	if (halo_cpl(vcpu) || (u32)cpu->gpr[GPR_RCX] || !halo_xcr0_valid(&vcpu->caps, value))
+		return halo_gp(vcpu);
 	cpu->xcr0 = value;
-	halo_skip(vcpu, len);
-	return NEXT_RESUME;
+	return halo_skip(vcpu, cpu->exit.insn_len);
 }

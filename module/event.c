@@ -31,8 +31,10 @@ static bool halo_pushes_rf(u8 vector)
  *
  * If an exception was in delivery the two combine to a double fault or a
  * shutdown; an interrupt that was in delivery is lost, as on hardware.
+ *
+ * Return: RESUME.
  */
-void halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error)
+enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error)
 {
 	struct halo_event *e = &vcpu->cpu.event;
 
@@ -41,7 +43,7 @@ void halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error
 
 		if (first == 8) {
 			vcpu->triple = true;
-			return;
+			return NEXT_RESUME;
 		}
 		if ((halo_contributory(first) && halo_contributory(vector)) ||
 		    (first == 14 && (halo_contributory(vector) || vector == 14))) {
@@ -54,10 +56,8 @@ void halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error
 		has_error = false;
 	if (halo_pushes_rf(vector))
 		vcpu->cpu.rflags |= X86_EFLAGS_RF;
-	e->type = EVENT_EXCEPTION;
-	e->vector = vector;
-	e->has_error = has_error;
-	e->error = error;
+	*e = (struct halo_event){ EVENT_EXCEPTION, vector, has_error, error };
+	return NEXT_RESUME;
 }
 
 /**
@@ -74,7 +74,7 @@ void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error)
 }
 
 /* INIT: the processor starts over; SIPI: from where. SDM 3A 8.4. */
-static enum halo_next halo_init_sipi(struct halo_vcpu *vcpu, unsigned long mail)
+static void halo_init_sipi(struct halo_vcpu *vcpu, unsigned long mail)
 {
 	struct halo_arch *a;
 	u8 vector;
@@ -92,7 +92,6 @@ static enum halo_next halo_init_sipi(struct halo_vcpu *vcpu, unsigned long mail)
 		vcpu->cpu.rip = 0;
 		vcpu->mp_state = HALO_MP_RUNNABLE;
 	}
-	return NEXT_RESUME;
 }
 
 static bool halo_can_interrupt(const struct halo_vcpu *vcpu)
@@ -139,9 +138,7 @@ static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
 		return NEXT_RESUME;
 	if (cpu->event.type == EVENT_NONE && halo_can_interrupt(vcpu)) {
 		halo_lapic_ack(&vcpu->lapic, vector);
-		cpu->event.type = EVENT_INTR;
-		cpu->event.vector = vector;
-		cpu->event.has_error = false;
+		cpu->event = (struct halo_event){ EVENT_INTR, vector };
 		vcpu->mp_state = HALO_MP_RUNNABLE;
 		vcpu->count.injected++;
 		vector = halo_lapic_pending(&vcpu->lapic);
@@ -176,9 +173,7 @@ enum halo_next halo_events(struct halo_vcpu *vcpu)
 	cpu->want_nmi_window = false;
 	if (unlikely(vcpu->nmi_pending)) {
 		if (cpu->event.type == EVENT_NONE && !cpu->nmi_masked && !cpu->shadow) {
-			cpu->event.type = EVENT_NMI;
-			cpu->event.vector = 2;
-			cpu->event.has_error = false;
+			cpu->event = (struct halo_event){ EVENT_NMI, 2 };
 			vcpu->nmi_pending = false;
 			vcpu->mp_state = HALO_MP_RUNNABLE;
 		} else {

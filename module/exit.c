@@ -18,8 +18,10 @@
  *
  * Ends an interrupt shadow, and gives the #DB that a single step owes
  * (an emulated instruction traps like any other).
+ *
+ * Return: RESUME.
  */
-void halo_skip(struct halo_vcpu *vcpu, unsigned int len)
+enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
 
@@ -33,13 +35,31 @@ void halo_skip(struct halo_vcpu *vcpu, unsigned int len)
 		halo_arch_put(vcpu, ARCH_DRS);
 		halo_exception(vcpu, 1, false, 0);
 	}
+	return NEXT_RESUME;
 }
 
-/* Most handlers begin so: how long is it, and is it still there? */
-static bool halo_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind, int *len)
+/**
+ * halo_zone_at() - the zone of an access, copied out of the table
+ * @vcpu: the vCPU
+ * @bus: HALO_BUS_*
+ * @addr: where
+ * @size: bytes, 1 on the MSR and hypercall buses
+ * @zone: out; in no zone: mode SYNC and cookie 0
+ *
+ * Return: whether there is one.
+ */
+bool halo_zone_at(struct halo_vcpu *vcpu, unsigned int bus, u64 addr, unsigned int size,
+		  struct halo_zone_desc *zone)
 {
-	*len = halo_insn_length(vcpu, kind);
-	return *len > 0;
+	const struct halo_zone_desc *found;
+
+	memset(zone, 0, sizeof(*zone));
+	rcu_read_lock();
+	found = halo_zone_find(rcu_dereference(vcpu->vm->zones), bus, addr, size);
+	if (found)
+		*zone = *found;
+	rcu_read_unlock();
+	return found;
 }
 
 static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
@@ -47,11 +67,8 @@ static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
 	struct halo_cpu *cpu = &vcpu->cpu;
 	struct halo_cpuid_dyn dyn;
 	u32 regs[4];
-	int len;
 
 	vcpu->count.cpuid++;
-	if (!halo_length(vcpu, HALO_INSN_CPUID, &len))
-		return NEXT_RESUME;
 	dyn.cr4 = halo_arch_get(vcpu, ARCH_CRS)->cr4;
 	dyn.xcr0 = cpu->xcr0;
 	dyn.apic_off = !halo_lapic_enabled(&vcpu->lapic);
@@ -60,18 +77,13 @@ static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
 	cpu->gpr[GPR_RBX] = regs[HALO_CPUID_EBX];
 	cpu->gpr[GPR_RCX] = regs[HALO_CPUID_ECX];
 	cpu->gpr[GPR_RDX] = regs[HALO_CPUID_EDX];
-	halo_skip(vcpu, len);
-	return NEXT_RESUME;
+	return halo_skip(vcpu, cpu->exit.insn_len);
 }
 
 static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 {
-	int len;
-
 	vcpu->count.hlt++;
-	if (!halo_length(vcpu, HALO_INSN_HLT, &len))
-		return NEXT_RESUME;
-	halo_skip(vcpu, len);
+	halo_skip(vcpu, vcpu->cpu.exit.insn_len);
 	if (vcpu->cpu.event.type != EVENT_NONE)
 		return NEXT_RESUME;
 	vcpu->mp_state = HALO_MP_HALTED;
@@ -89,41 +101,22 @@ static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 /* The hypercall bus: a zone may take a number, the rest is unknown. */
 static enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
 {
-	const struct halo_zone_desc *zone;
 	struct halo_cpu *cpu = &vcpu->cpu;
 	u64 nr = halo_mode64(vcpu) ? cpu->gpr[GPR_RAX] : (u32)cpu->gpr[GPR_RAX];
-	u64 cookie = 0, value = 0;
-	int mode = -1;
+	struct halo_zone_desc zone;
 
-	rcu_read_lock();
-	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_HYPERCALL, nr, 1);
-	if (zone) {
-		mode = zone->mode;
-		cookie = zone->cookie;
-		value = zone->match;
-	}
-	rcu_read_unlock();
-	if (mode == HALO_ZONE_SYNC) {
+	if (!halo_zone_at(vcpu, HALO_BUS_HYPERCALL, nr, 1, &zone)) {
+		/* KVM's numbers: -EPERM outside CPL 0, else -ENOSYS is 1000 */
+		cpu->gpr[GPR_RAX] = halo_cpl(vcpu) ? (u64)-EPERM : (u64)-1000;
+	} else if (zone.mode == HALO_ZONE_CONST) {
+		cpu->gpr[GPR_RAX] = zone.match;
+	} else {
 		vcpu->exit.addr = nr;
-		vcpu->exit.cookie = cookie;
+		vcpu->exit.cookie = zone.cookie;
 		vcpu->pending.insn_len = len;
 		return halo_forward(vcpu, HALO_EXIT_HYPERCALL, PEND_HYPERCALL);
 	}
-	if (mode == HALO_ZONE_CONST)
-		cpu->gpr[GPR_RAX] = value;
-	else	/* KVM's numbers: -EPERM outside CPL 0, else -ENOSYS is 1000 */
-		cpu->gpr[GPR_RAX] = halo_cpl(vcpu) ? (u64)-EPERM : (u64)-1000;
-	halo_skip(vcpu, len);
-	return NEXT_RESUME;
-}
-
-static enum halo_next halo_exit_hypercall(struct halo_vcpu *vcpu)
-{
-	int len;
-
-	if (!halo_length(vcpu, HALO_INSN_VMMCALL, &len))
-		return NEXT_RESUME;
-	return halo_hypercall(vcpu, len);
+	return halo_skip(vcpu, len);
 }
 
 /* #UD: VMCALL on a CPU that has VMMCALL (or the other way round) is a hypercall. */
@@ -137,68 +130,23 @@ static enum halo_next halo_exit_ud(struct halo_vcpu *vcpu)
 	if (len > 0 && (insn.kind == HALO_INSN_VMCALL || insn.kind == HALO_INSN_VMMCALL) &&
 	    vcpu->cpu.event.type == EVENT_NONE)
 		return halo_hypercall(vcpu, len);
-	halo_ud(vcpu);
-	return NEXT_RESUME;
+	return halo_ud(vcpu);
 }
 
 /*
- * #DB and #AC are taken so that a guest whose handler faults again can't hold
- * the CPU in the delivery for ever: each round comes out here.
+ * Of exits whose instruction is executed here: what it must be, if the CPU does not
+ * tell its length.  Afterwards exit.insn_len holds it.
  */
-static enum halo_next halo_exit_exception(struct halo_vcpu *vcpu)
-{
-	const struct halo_hwexit *x = &vcpu->cpu.exit;
-
-	switch (x->exc.vector) {
-	case 6:
-		return halo_exit_ud(vcpu);
-	default:
-		halo_exception(vcpu, x->exc.vector, x->exc.has_error, x->exc.error);
-		return NEXT_RESUME;
-	}
-}
-
-/* The caches are coherent and the host's: nothing to do for a guest of RAM. */
-static enum halo_next halo_exit_wbinvd(struct halo_vcpu *vcpu)
-{
-	struct halo_insn insn;
-	int len = vcpu->cpu.exit.insn_len ?: halo_decode(vcpu, &insn);
-
-	if (len == -EFAULT)
-		return NEXT_RESUME;
-	if (len > 0)
-		halo_skip(vcpu, len);
-	return NEXT_RESUME;
-}
-
-static enum halo_next halo_exit_pause(struct halo_vcpu *vcpu)
-{
-	int len;
-
-	if (!halo_length(vcpu, HALO_INSN_PAUSE, &len))
-		return NEXT_RESUME;
-	halo_skip(vcpu, len);
-	cond_resched();
-	return NEXT_RESUME;
-}
-
-/* No PMU is shown: there is no counter that RDPMC could name. */
-static enum halo_next halo_exit_rdpmc(struct halo_vcpu *vcpu)
-{
-	halo_gp(vcpu);
-	return NEXT_RESUME;
-}
-
-static enum halo_next halo_exit_undefined(struct halo_vcpu *vcpu)
-{
-	halo_ud(vcpu);
-	return NEXT_RESUME;
-}
-
-static enum halo_next halo_exit_shutdown(struct halo_vcpu *vcpu)
-{
-	return halo_forward(vcpu, HALO_EXIT_SHUTDOWN, PEND_SHUTDOWN);
-}
+static const u8 halo_exit_insn[] = {
+	[HW_CPUID] = HALO_INSN_CPUID,
+	[HW_HLT] = HALO_INSN_HLT,
+	[HW_PAUSE] = HALO_INSN_PAUSE,
+	[HW_RDMSR] = HALO_INSN_RDMSR,
+	[HW_WRMSR] = HALO_INSN_WRMSR,
+	[HW_HYPERCALL] = HALO_INSN_VMMCALL,
+	[HW_XSETBV] = HALO_INSN_XSETBV,
+	[HW_UNKNOWN] = HALO_INSN_OTHER,
+};
 
 /**
  * halo_exit_dispatch() - act on vcpu->cpu.exit
@@ -208,7 +156,17 @@ static enum halo_next halo_exit_shutdown(struct halo_vcpu *vcpu)
  */
 enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 {
-	switch (vcpu->cpu.exit.reason) {
+	struct halo_hwexit *x = &vcpu->cpu.exit;
+	struct halo_insn insn;
+	int len = x->insn_len;
+
+	if (!len && halo_exit_insn[x->reason]) {
+		len = halo_insn_length(vcpu, halo_exit_insn[x->reason]);
+		if (len < 0)
+			return NEXT_RESUME;
+		x->insn_len = len;
+	}
+	switch (x->reason) {
 	case HW_INTR:
 		vcpu->count.intr++;
 		return NEXT_RESUME;
@@ -231,7 +189,7 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 	case HW_HLT:
 		return halo_exit_hlt(vcpu);
 	case HW_HYPERCALL:
-		return halo_exit_hypercall(vcpu);
+		return halo_hypercall(vcpu, len);
 	case HW_CR:
 		return halo_exit_cr(vcpu);
 	case HW_DR:
@@ -239,22 +197,31 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 	case HW_XSETBV:
 		return halo_exit_xsetbv(vcpu);
 	case HW_EXCEPTION:
-		return halo_exit_exception(vcpu);
+		/*
+		 * #DB and #AC are taken so that a guest whose handler faults again can't
+		 * hold the CPU in the delivery for ever: each round comes out here.
+		 */
+		return x->exc.vector == 6 ? halo_exit_ud(vcpu) :
+		       halo_exception(vcpu, x->exc.vector, x->exc.has_error, x->exc.error);
 	case HW_PAUSE:
-		return halo_exit_pause(vcpu);
+		cond_resched();
+		return halo_skip(vcpu, len);
 	case HW_WBINVD:
-		return halo_exit_wbinvd(vcpu);
+		/* The caches are coherent and the host's: nothing to do for a guest of RAM. */
+		len = len ?: halo_decode(vcpu, &insn);
+		return len > 0 ? halo_skip(vcpu, len) : NEXT_RESUME;
 	case HW_RDPMC:
-		return halo_exit_rdpmc(vcpu);
+		/* No PMU is shown: there is no counter that RDPMC could name. */
+		return halo_gp(vcpu);
 	case HW_UNDEFINED:
-		return halo_exit_undefined(vcpu);
+		return halo_ud(vcpu);
 	case HW_SHUTDOWN:
-		return halo_exit_shutdown(vcpu);
+		return halo_forward(vcpu, HALO_EXIT_SHUTDOWN, PEND_SHUTDOWN);
 	case HW_MACHINE_CHECK:
 		return halo_fail(vcpu, HALO_FAIL_MACHINE_CHECK, 0);
 	case HW_ENTRY_FAILED:
-		return halo_fail(vcpu, HALO_FAIL_ENTRY, vcpu->cpu.exit.code);
+		return halo_fail(vcpu, HALO_FAIL_ENTRY, x->code);
 	default:
-		return halo_fail(vcpu, HALO_FAIL_UNKNOWN_EXIT, vcpu->cpu.exit.code);
+		return halo_fail(vcpu, HALO_FAIL_UNKNOWN_EXIT, x->code);
 	}
 }

@@ -8,22 +8,25 @@
  */
 #include "vcpu.h"
 
-/**
- * halo_forward_push() - put the prepared exit into the ring
- * @vcpu: the vCPU
- *
- * Return: FORWARD; STOP with -EAGAIN when the ring is full (tried again at the
- * next RUN) or -EPROTO when it is broken.
+static enum halo_next halo_stop(struct halo_vcpu *vcpu, int err)
+{
+	vcpu->error = err;
+	return NEXT_STOP;
+}
+
+/*
+ * Put the prepared exit into the ring.  FORWARD; STOP with -EAGAIN when the ring is
+ * full (tried again at the next RUN) or -EPROTO when it is broken.
  */
-enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
+static enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
 {
 	int err = halo_ring_push(&vcpu->rings, &vcpu->exit);
 
 	vcpu->exit_waits = err == -EAGAIN;
-	if (err) {
-		vcpu->error = err;
-		return NEXT_STOP;
-	}
+	if (!vcpu->exit_waits)
+		memset(&vcpu->exit, 0, sizeof(vcpu->exit));
+	if (err)
+		return halo_stop(vcpu, err);
 	vcpu->count.user_exits++;
 	return NEXT_FORWARD;
 }
@@ -35,13 +38,12 @@ enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
  * @type: HALO_EXIT_*
  * @kind: what the reply is for
  *
- * Return: as halo_forward_push().
+ * Return: FORWARD, or STOP when the ring is full or broken.
  */
 enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind)
 {
 	struct halo_exit *x = &vcpu->exit;
 	unsigned int n = min_t(unsigned int, vcpu->bytes_len, sizeof(x->insn));
-	enum halo_next next;
 
 	x->type = type;
 	x->flags |= HALO_EXIT_F_SYNC;
@@ -50,10 +52,7 @@ enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kin
 	memset(x->insn, 0, sizeof(x->insn));
 	memcpy(x->insn, vcpu->bytes, n);
 	vcpu->pending.kind = kind;
-	next = halo_forward_push(vcpu);
-	if (!vcpu->exit_waits)
-		memset(x, 0, sizeof(*x));
-	return next;
+	return halo_forward_push(vcpu);
 }
 
 /**
@@ -86,12 +85,6 @@ enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi)
 	return halo_forward(vcpu, HALO_EXIT_EOI, PEND_NOTIFY);
 }
 
-static enum halo_next halo_stop(struct halo_vcpu *vcpu, int err)
-{
-	vcpu->error = err;
-	return NEXT_STOP;
-}
-
 static enum halo_next halo_protocol_error(struct halo_vcpu *vcpu)
 {
 	return halo_stop(vcpu, halo_ring_break(&vcpu->rings));
@@ -112,24 +105,19 @@ static enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 	case PEND_RDMSR:
 		cpu->gpr[GPR_RAX] = (u32)data;
 		cpu->gpr[GPR_RDX] = data >> 32;
-		halo_skip(vcpu, vcpu->pending.insn_len);
-		return NEXT_RESUME;
+		return halo_skip(vcpu, vcpu->pending.insn_len);
 	case PEND_HYPERCALL:
 		cpu->gpr[GPR_RAX] = data;
-		halo_skip(vcpu, vcpu->pending.insn_len);
-		return NEXT_RESUME;
+		return halo_skip(vcpu, vcpu->pending.insn_len);
 	case PEND_WRMSR:
-		halo_skip(vcpu, vcpu->pending.insn_len);
-		return NEXT_RESUME;
+		return halo_skip(vcpu, vcpu->pending.insn_len);
 	case PEND_INTACK:
 		if (data > 255)
 			return halo_protocol_error(vcpu);
 		/* A state that was committed meanwhile may hold an event. */
 		if (e->type != EVENT_NONE)
 			return NEXT_RESUME;
-		e->type = EVENT_INTR;
-		e->vector = data;
-		e->has_error = false;
+		*e = (struct halo_event){ EVENT_INTR, data };
 		vcpu->count.injected++;
 		return NEXT_RESUME;
 	case PEND_SHUTDOWN:
@@ -147,8 +135,7 @@ static enum halo_next halo_reply_inject(struct halo_vcpu *vcpu, u8 kind,
 		return halo_protocol_error(vcpu);
 	if (kind == PEND_INTACK || kind == PEND_NOTIFY || kind == PEND_SHUTDOWN)
 		return halo_protocol_error(vcpu);
-	halo_exception(vcpu, r->vector, r->has_error, r->error_code);
-	return NEXT_RESUME;
+	return halo_exception(vcpu, r->vector, r->has_error, r->error_code);
 }
 
 /**
@@ -165,13 +152,8 @@ enum halo_next halo_reply_take(struct halo_vcpu *vcpu)
 	struct halo_reply r;
 	int got;
 
-	if (vcpu->exit_waits) {
-		enum halo_next next = halo_forward_push(vcpu);
-
-		if (!vcpu->exit_waits)
-			memset(&vcpu->exit, 0, sizeof(vcpu->exit));
-		return next;
-	}
+	if (vcpu->exit_waits)
+		return halo_forward_push(vcpu);
 	if (kind == PEND_NONE)
 		return NEXT_RESUME;
 	got = halo_ring_pop_reply(&vcpu->rings, &r);

@@ -121,18 +121,11 @@ int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf
 /* Userspace may know better; a guest's user program may not end its VM. */
 static enum halo_next halo_mmio_unknown(struct halo_vcpu *vcpu, int len)
 {
-	if (halo_cpl(vcpu) == 3) {
-		halo_ud(vcpu);
-		return NEXT_RESUME;
-	}
+	if (halo_cpl(vcpu) == 3)
+		return halo_ud(vcpu);
 	vcpu->exit.addr = vcpu->cpu.exit.reason == HW_MEMORY ? vcpu->cpu.exit.mem.gpa : ~0ull;
 	vcpu->exit.insn_len = len > 0 ? len : 0;
 	return halo_forward(vcpu, HALO_EXIT_INSN, PEND_INSN);
-}
-
-static u64 halo_bytes_mask(unsigned int size)
-{
-	return size < 8 ? (1ull << (size * 8)) - 1 : ~0ull;
 }
 
 /*
@@ -143,9 +136,7 @@ static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, unsigned int size,
 			     int *eoi)
 {
 	bool write = vcpu->pending.mmio.mem.write;
-	const struct halo_zone_desc *zone;
-	bool fixed = false;
-	u64 cookie = 0;
+	struct halo_zone_desc zone;
 
 	if (halo_lapic_covers(&vcpu->lapic, gpa)) {
 		if (write)
@@ -154,21 +145,16 @@ static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, unsigned int size,
 			*value = halo_lapic_mmio_read(&vcpu->lapic, gpa & 0xfff, size);
 		return true;
 	}
-	rcu_read_lock();
-	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_MMIO, gpa, size);
-	if (zone) {
-		cookie = zone->cookie;
-		fixed = zone->mode == HALO_ZONE_CONST;
-		if (fixed && !write)
-			*value = zone->match;
-	}
-	rcu_read_unlock();
-	if (fixed)
+	halo_zone_at(vcpu, HALO_BUS_MMIO, gpa, size, &zone);
+	if (zone.mode == HALO_ZONE_CONST) {
+		if (!write)
+			*value = zone.match;
 		return true;
+	}
 	vcpu->exit.addr = gpa;
 	vcpu->exit.size = size;
 	vcpu->exit.insn_len = vcpu->pending.insn.len;
-	vcpu->exit.cookie = cookie;
+	vcpu->exit.cookie = zone.cookie;
 	if (write) {
 		vcpu->exit.flags = HALO_EXIT_F_WRITE;
 		vcpu->exit.data = *value;
@@ -188,12 +174,12 @@ static bool halo_mmio_pieces(struct halo_vcpu *vcpu, u64 *value, int *eoi)
 		unsigned int size = p->piece ? mem->size - p->first : p->first;
 		unsigned int shift = p->piece ? p->first * 8 : 0;
 		u64 gpa = p->gpa[p->piece];
-		u64 part = *value >> shift & halo_bytes_mask(size);
+		u64 part = *value >> shift & halo_size_mask(size);
 
 		if ((!crosses || halo_mem_copy(ram, gpa, &part, size, mem->write)) &&
 		    !halo_mmio_access(vcpu, gpa, size, &part, eoi))
 			return false;
-		p->got |= (part & halo_bytes_mask(size)) << shift;
+		p->got |= (part & halo_size_mask(size)) << shift;
 	}
 	if (!mem->write)
 		*value = p->got;
@@ -238,7 +224,7 @@ enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data)
 	if (p->piece)
 		p->got |= data << (p->first * 8);
 	else
-		p->got = data & halo_bytes_mask(p->first);
+		p->got = data & halo_size_mask(p->first);
 	p->piece++;
 	return halo_mmio_steps(vcpu, HALO_INSN_ACCESS);
 }

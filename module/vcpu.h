@@ -272,6 +272,12 @@ static inline void halo_arch_put(struct halo_vcpu *vcpu, u32 groups)
 	vcpu->cpu.arch.dirty |= groups;
 }
 
+/* The low bytes of a register or an address. */
+static inline u64 halo_size_mask(unsigned int size)
+{
+	return size >= 8 ? ~0ull : (1ull << (size * 8)) - 1;
+}
+
 /* dev.c */
 int halo_copy_in(void *to, size_t bytes, const void __user *from);
 int halo_copy_out(void __user *to, const void *from, size_t bytes);
@@ -300,34 +306,36 @@ void halo_vcpu_load(struct halo_vcpu *vcpu);
 void halo_vcpu_put(struct halo_vcpu *vcpu);
 
 /* event.c */
-void halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
+enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error);
 enum halo_next halo_events(struct halo_vcpu *vcpu);
 bool halo_wakeable(struct halo_vcpu *vcpu);
 
-static inline void halo_gp(struct halo_vcpu *vcpu)
+static inline enum halo_next halo_gp(struct halo_vcpu *vcpu)
 {
-	halo_exception(vcpu, 13, true, 0);
+	return halo_exception(vcpu, 13, true, 0);
 }
 
-static inline void halo_ud(struct halo_vcpu *vcpu)
+static inline enum halo_next halo_ud(struct halo_vcpu *vcpu)
 {
-	halo_exception(vcpu, 6, false, 0);
+	return halo_exception(vcpu, 6, false, 0);
 }
 
 /* exit.c */
 enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu);
-void halo_skip(struct halo_vcpu *vcpu, unsigned int len);
+enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len);
+bool halo_zone_at(struct halo_vcpu *vcpu, unsigned int bus, u64 addr, unsigned int size,
+		  struct halo_zone_desc *zone);
 
 /* forward.c */
 enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind);
-enum halo_next halo_forward_push(struct halo_vcpu *vcpu);
 enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code);
 enum halo_next halo_reply_take(struct halo_vcpu *vcpu);
 enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi);
 
 /* pio.c */
 enum halo_next halo_exit_pio(struct halo_vcpu *vcpu);
+void halo_reg_write(u64 *reg, u64 value, unsigned int size);
 enum halo_next halo_pio_complete(struct halo_vcpu *vcpu, u64 data);
 enum halo_next halo_string_complete(struct halo_vcpu *vcpu);
 
