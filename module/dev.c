@@ -7,7 +7,6 @@
  * lock of all.  A CPU that can't be used does not keep the module from loading:
  * HALO_GET_CAP says why, and HALO_CREATE_VM refuses.
  */
-#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -24,6 +23,18 @@ static DEFINE_MUTEX(halo_hw_lock);
 static unsigned int halo_hw_users;
 static bool halo_notifiers_on;
 
+/* Who holds the hardware, and what to do about it. */
+static void halo_busy_text(char *text, size_t room)
+{
+	const char *rival = halo_host_rival();
+
+	if (rival)
+		snprintf(text, room, "%s holds %s; fix: modprobe -r %s", rival, halo_be->name,
+			 rival);
+	else
+		snprintf(text, room, "another hypervisor holds %s", halo_be->name);
+}
+
 /**
  * halo_hw_get() - one more VM: the first one switches the hardware on
  *
@@ -32,7 +43,7 @@ static bool halo_notifiers_on;
  */
 int halo_hw_get(void)
 {
-	const char *rival;
+	char text[80];
 	int err = 0;
 
 	if (halo_hw.error) {
@@ -48,13 +59,8 @@ int halo_hw_get(void)
 	err = halo_host_hw_claim(halo_be);
 	if (err) {
 		halo_be->teardown();
-		rival = halo_host_rival();
-		if (rival)
-			pr_info_ratelimited("halo: busy: %s holds %s; fix: modprobe -r %s\n",
-					    rival, halo_be->name, rival);
-		else
-			pr_info_ratelimited("halo: busy: another hypervisor holds %s\n",
-					    halo_be->name);
+		halo_busy_text(text, sizeof(text));
+		pr_info_ratelimited("halo: busy: %s\n", text);
 	}
 fail:
 	if (err)
@@ -86,43 +92,55 @@ void halo_hw_put(void)
 }
 
 /**
- * halo_copy_in() - an ioctl's struct from userspace
- * @to: where to
- * @bytes: its size here
- * @from: the user's; its first member is its size there
+ * halo_ioctl() - carry out a command of a table
+ * @table: what the fd knows
+ * @n: how many
+ * @obj: what the fd stands for
+ * @cmd: what is asked for
+ * @user: the user's struct, if the command has one; its first member is its size there
  *
- * Return: 0; -EINVAL if it is shorter than the first version of it, which is
- * @bytes as long as no struct has grown; -E2BIG if it is longer and what we do
- * not know is not zero; -EFAULT.
+ * Return: what the command returned; -ENOTTY if there is none; -EINVAL if the struct
+ * is shorter than the first version of it, which is the command's size as long as none
+ * has grown; -E2BIG if it is longer and what we do not know is not zero; -EFAULT;
+ * -ENOMEM.
  */
-int halo_copy_in(void *to, size_t bytes, const void __user *from)
+long halo_ioctl(const struct halo_ioctl *table, size_t n, void *obj, unsigned int cmd,
+		unsigned long user)
 {
+	void __user *from = (void __user *)user;
+	size_t bytes = _IOC_SIZE(cmd);
+	u64 small[32] = {};
+	void *arg = small;
 	u32 size;
+	long err;
 
+	for (; n && table->cmd != cmd; n--)
+		table++;
+	if (!n)
+		return -ENOTTY;
+	if (!bytes)
+		return table->fn(obj, NULL);
 	if (get_user(size, (const u32 __user *)from))
 		return -EFAULT;
 	if (size < bytes)
 		return -EINVAL;
-	return copy_struct_from_user(to, bytes, from, size);
-}
-
-/**
- * halo_copy_out() - an ioctl's struct to userspace
- * @to: the user's; its first member is the room there
- * @from: the struct
- * @bytes: its size
- *
- * Return: 0; -EINVAL if there is not enough room; -EFAULT.
- */
-int halo_copy_out(void __user *to, const void *from, size_t bytes)
-{
-	u32 size;
-
-	if (get_user(size, (const u32 __user *)to))
-		return -EFAULT;
-	if (size < bytes)
-		return -EINVAL;
-	return copy_to_user(to, from, bytes) ? -EFAULT : 0;
+	if (bytes > sizeof(small))
+		arg = kvzalloc(bytes, GFP_KERNEL);
+	if (!arg)
+		return -ENOMEM;
+	err = _IOC_DIR(cmd) & _IOC_WRITE ? copy_struct_from_user(arg, bytes, from, size) : 0;
+	if (err)
+		goto out;
+	err = table->fn(obj, arg);
+	*(u32 *)arg = bytes;
+	/* How much room it takes is told also where there is not enough. */
+	if ((err >= 0 || err == -E2BIG) && (_IOC_DIR(cmd) & _IOC_READ) &&
+	    copy_to_user(from, arg, bytes))
+		err = -EFAULT;
+out:
+	if (arg != small)
+		kvfree(arg);
+	return err;
 }
 
 /* Is the hardware free? Only a look: halo_hw_get() decides. */
@@ -137,43 +155,30 @@ static bool halo_hw_busy(void)
 	return busy;
 }
 
-static void halo_cap_off(struct halo_cap_query *q, u32 reason, const char *text)
-{
-	q->value = 0;
-	q->reason = reason;
-	strscpy(q->text, text, sizeof(q->text));
-}
-
-static void halo_cap_cpu(struct halo_cap_query *q, bool on, const char *text)
-{
-	if (on)
-		q->value = 1;
-	else
-		halo_cap_off(q, HALO_REASON_CPU, text);
-}
-
 static void halo_cap_backend(struct halo_cap_query *q)
 {
 	if (halo_hw.error) {
-		halo_cap_off(q, halo_hw.error == -EPERM ? HALO_REASON_FIRMWARE : HALO_REASON_CPU,
-			     halo_hw.text);
+		q->reason = halo_hw.error == -EPERM ? HALO_REASON_FIRMWARE : HALO_REASON_CPU;
+		strscpy(q->text, halo_hw.text, sizeof(q->text));
 	} else if (halo_hw_busy()) {
-		const char *rival = halo_host_rival();
-
 		q->reason = HALO_REASON_BUSY;
-		if (rival)
-			snprintf(q->text, sizeof(q->text), "%s holds %s; fix: modprobe -r %s",
-				 rival, halo_be->name, rival);
-		else
-			snprintf(q->text, sizeof(q->text), "another hypervisor holds %s",
-				 halo_be->name);
+		halo_busy_text(q->text, sizeof(q->text));
 	} else {
 		q->value = halo_be->id;
 	}
 }
 
-static int halo_cap(struct halo_cap_query *q)
+static long halo_cap(void *unused, void *arg)
 {
+	u32 reason = HALO_REASON_CPU;
+	struct halo_cap_query *q = arg;
+	const char *off = NULL;
+
+	if (q->reserved)
+		return -EINVAL;
+	q->value = 0;
+	q->reason = HALO_REASON_NONE;
+	memset(q->text, 0, sizeof(q->text));
 	switch (q->cap) {
 	case HALO_CAP_BACKEND:
 		halo_cap_backend(q);
@@ -182,24 +187,10 @@ static int halo_cap(struct halo_cap_query *q)
 		q->value = HALO_MAX_VCPUS;
 		return 0;
 	case HALO_CAP_MAX_MEMSLOTS:
-		q->value = HALO_MAX_MEMSLOTS;
+		q->value = HALO_MEM_SLOTS;
 		return 0;
 	case HALO_CAP_GPA_BITS:
 		q->value = boot_cpu_data.x86_phys_bits;
-		return 0;
-	case HALO_CAP_NRIPS:
-		halo_cap_cpu(q, halo_hw.nrips, "the CPU does not save the next RIP; Halo decodes");
-		return 0;
-	case HALO_CAP_DECODE_ASSISTS:
-		halo_cap_cpu(q, halo_hw.decode_assists,
-			     "the CPU does not save instruction bytes; Halo fetches them");
-		return 0;
-	case HALO_CAP_FLUSH_BY_ASID:
-		halo_cap_cpu(q, halo_hw.flush_by_asid,
-			     "the CPU can't flush one ASID; Halo takes a new one");
-		return 0;
-	case HALO_CAP_VNMI:
-		halo_cap_cpu(q, halo_hw.vnmi, "the CPU has no virtual NMI; Halo watches IRET");
 		return 0;
 	case HALO_CAP_HUGE_PAGES:
 		q->value = BIT(12) | BIT(21) | (halo_hw.page_1g ? BIT(30) : 0);
@@ -209,98 +200,90 @@ static int halo_cap(struct halo_cap_query *q)
 	case HALO_CAP_SMP:
 		q->value = 1;
 		return 0;
-	case HALO_CAP_PV_CLOCK:
-		if (check_tsc_unstable())
-			halo_cap_off(q, HALO_REASON_KERNEL, "the host's TSC is not stable");
-		else
-			q->value = 1;
-		return 0;
 	case HALO_CAP_TSC_KHZ:
 		q->value = tsc_khz;
 		return 0;
+	case HALO_CAP_NRIPS:
+		q->value = halo_hw.nrips;
+		off = "the CPU does not save the next RIP; Halo decodes";
+		break;
+	case HALO_CAP_DECODE_ASSISTS:
+		q->value = halo_hw.decode_assists;
+		off = "the CPU does not save instruction bytes; Halo fetches them";
+		break;
+	case HALO_CAP_FLUSH_BY_ASID:
+		q->value = halo_hw.flush_by_asid;
+		off = "the CPU can't flush one ASID; Halo takes a new one";
+		break;
+	case HALO_CAP_VNMI:
+		q->value = halo_hw.vnmi;
+		off = "the CPU has no virtual NMI; Halo watches IRET";
+		break;
+	case HALO_CAP_PV_CLOCK:
+		q->value = !check_tsc_unstable();
+		reason = HALO_REASON_KERNEL;
+		off = "the host's TSC is not stable";
+		break;
 	case HALO_CAP_ZONE_POSTED:
 	case HALO_CAP_ZONE_DOORBELL:
 	case HALO_CAP_RUN_PARKED:
 	case HALO_CAP_NESTED:
-		halo_cap_off(q, HALO_REASON_MODULE, "this version of the module does not have it");
-		return 0;
+		reason = HALO_REASON_MODULE;
+		off = "this version of the module does not have it";
+		break;
 	default:
 		return -EINVAL;
 	}
-}
-
-static long halo_ioctl_cap(void __user *arg)
-{
-	struct halo_cap_query q;
-	int err = halo_copy_in(&q, sizeof(q), arg);
-
-	if (err)
-		return err;
-	if (q.reserved)
-		return -EINVAL;
-	q.value = 0;
-	q.reason = HALO_REASON_NONE;
-	memset(q.text, 0, sizeof(q.text));
-	err = halo_cap(&q);
-	return err ?: halo_copy_out(arg, &q, sizeof(q));
+	if (!q->value) {
+		q->reason = reason;
+		strscpy(q->text, off, sizeof(q->text));
+	}
+	return 0;
 }
 
 /**
  * halo_cpuid_give() - a CPUID table to userspace
- * @arg: the user's struct halo_cpuid
+ * @c: in: the user's room, out: how many entries there are
  * @table: the table
  *
- * Return: 0; -E2BIG if there is not room for all, with the count that there is.
+ * Return: 0; -E2BIG if there is not room for all.
  */
-int halo_cpuid_give(void __user *arg, const struct halo_cpuid_table *table)
+long halo_cpuid_give(struct halo_cpuid *c, const struct halo_cpuid_table *table)
 {
-	struct halo_cpuid c;
-	u32 room;
-	int err = halo_copy_in(&c, sizeof(c), arg);
+	u32 room = c->count;
 
-	if (err)
-		return err;
-	room = c.count;
-	c.count = table->count;
-	if (copy_to_user(arg, &c, sizeof(c)))
-		return -EFAULT;
-	if (room < c.count)
+	c->count = table->count;
+	if (room < c->count)
 		return -E2BIG;
-	return copy_to_user(u64_to_user_ptr(c.entries), table->entries,
-			    c.count * sizeof(table->entries[0])) ? -EFAULT : 0;
+	return copy_to_user(u64_to_user_ptr(c->entries), table->entries,
+			    c->count * sizeof(table->entries[0])) ? -EFAULT : 0;
 }
 
-static long halo_ioctl_create(void __user *arg)
+static long halo_supported_cpuid(void *unused, void *arg)
 {
-	struct halo_create_vm c;
-	int err = halo_copy_in(&c, sizeof(c), arg);
-
-	if (err)
-		return err;
-	if (c.flags || memchr_inv(c.reserved, 0, sizeof(c.reserved)))
-		return -EINVAL;
-	return halo_vm_create();
+	return halo_cpuid_give(arg, halo_cpuid_host);
 }
 
-static long halo_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long halo_api_version(void *unused, void *arg)
 {
-	switch (cmd) {
-	case HALO_GET_API_VERSION:
-		return HALO_API_VERSION;
-	case HALO_GET_CAP:
-		return halo_ioctl_cap((void __user *)arg);
-	case HALO_GET_SUPPORTED_CPUID:
-		return halo_cpuid_give((void __user *)arg, halo_cpuid_host);
-	case HALO_CREATE_VM:
-		return halo_ioctl_create((void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
+	return HALO_API_VERSION;
+}
+
+static const struct halo_ioctl halo_ioctls[] = {
+	{ HALO_GET_API_VERSION, halo_api_version },
+	{ HALO_GET_CAP, halo_cap },
+	{ HALO_GET_SUPPORTED_CPUID, halo_supported_cpuid },
+	{ HALO_CREATE_VM, halo_vm_create },
+};
+
+static long halo_dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return halo_ioctl(halo_ioctls, ARRAY_SIZE(halo_ioctls), NULL, cmd, arg);
 }
 
 static const struct file_operations halo_fops = {
 	.owner = THIS_MODULE,
-	.unlocked_ioctl = halo_ioctl,
+	.unlocked_ioctl = halo_dev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };

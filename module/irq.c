@@ -93,49 +93,38 @@ void halo_irq_init(struct halo_vcpu *vcpu)
 }
 
 /**
- * halo_irq_fini() - nothing fires any more when this returns
- * @vcpu: the vCPU
- */
-void halo_irq_fini(struct halo_vcpu *vcpu)
-{
-	hrtimer_cancel(&vcpu->timer);
-}
-
-/**
  * halo_irq_msi() - HALO_VM_MSI
- * @vm: the VM
- * @msi: the message
+ * @obj: the VM
+ * @arg: struct halo_msi
  *
  * Return: how many vCPUs took it; -EINVAL if it is no MSI.
  */
-int halo_irq_msi(struct halo_vm *vm, const struct halo_msi *msi)
+long halo_irq_msi(void *obj, void *arg)
 {
+	const struct halo_msi *msi = arg;
+	struct halo_vm *vm = obj;
 	struct halo_ipi ipi;
-	int err;
 
-	err = halo_msi_decode(msi->addr, msi->data, &ipi);
-	if (err)
-		return err;
+	if (msi->reserved || msi->reserved2 || halo_msi_decode(msi->addr, msi->data, &ipi))
+		return -EINVAL;
 	return halo_lapic_route(vm->lapics, halo_vm_vcpus(vm), NULL, &ipi, &vm->turn);
 }
 
 /**
  * halo_irq_line() - HALO_VCPU_SET_LINE
- * @vcpu: the vCPU
- * @line: which pin, which level
+ * @obj: the vCPU, not locked
+ * @arg: struct halo_line
  *
  * Return: 0; -EINVAL if there is no such pin.
  */
-int halo_irq_line(struct halo_vcpu *vcpu, const struct halo_line *line)
+long halo_irq_line(void *obj, void *arg)
 {
-	switch (line->pin) {
-	case HALO_PIN_LINT0:
-	case HALO_PIN_LINT1:
-	case HALO_PIN_NMI:
-		if (halo_lapic_set_line(&vcpu->lapic, line->pin, line->level))
-			halo_vcpu_kick(vcpu);
-		return 0;
-	default:
+	const struct halo_line *line = arg;
+	struct halo_vcpu *vcpu = obj;
+
+	if (line->reserved || line->level > 1 || line->pin > HALO_PIN_NMI)
 		return -EINVAL;
-	}
+	if (halo_lapic_set_line(&vcpu->lapic, line->pin, line->level))
+		halo_vcpu_kick(vcpu);
+	return 0;
 }

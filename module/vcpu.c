@@ -15,13 +15,6 @@
 #include <linux/vmalloc.h>
 #include "vcpu.h"
 
-/* mmap offsets; far apart so that areas can grow. */
-#define AREA_STEP	0x10000000ull
-#define AREA_STATE	(0 * AREA_STEP)
-#define AREA_EXITS	(1 * AREA_STEP)
-#define AREA_REPLIES	(2 * AREA_STEP)
-#define AREA_DATA	(3 * AREA_STEP)
-
 static_assert(sizeof(struct halo_state) <= PAGE_SIZE);
 
 /**
@@ -71,32 +64,32 @@ void halo_vcpu_free(struct halo_vcpu *vcpu)
 {
 	fpu_free_guest_fpstate(&vcpu->fpu);
 	halo_be->cpu_fini(&vcpu->cpu);
-	vfree(vcpu->state);
-	vfree(vcpu->exits);
-	vfree(vcpu->replies);
-	vfree(vcpu->data);
+	vfree(vcpu->areas);
 	kvfree(vcpu->cpuid);
 	mutex_destroy(&vcpu->lock);
 	kfree(vcpu);
 }
 
-/* Zeroed, and on the caller's account. */
-static void *halo_area_alloc(size_t bytes)
-{
-	return __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-}
-
+/* The four areas: one piece of memory, zeroed, on the caller's account. */
 static int halo_vcpu_areas(struct halo_vcpu *vcpu, u32 entries)
 {
-	vcpu->exits_bytes = PAGE_ALIGN(halo_ring_bytes(entries, sizeof(struct halo_exit)));
-	vcpu->replies_bytes = PAGE_ALIGN(halo_ring_bytes(entries, sizeof(struct halo_reply)));
-	vcpu->state = halo_area_alloc(PAGE_SIZE);
-	vcpu->exits = halo_area_alloc(vcpu->exits_bytes);
-	vcpu->replies = halo_area_alloc(vcpu->replies_bytes);
-	vcpu->data = halo_area_alloc(PAGE_SIZE);
-	if (!vcpu->state || !vcpu->exits || !vcpu->replies || !vcpu->data)
+	struct halo_vcpu_layout *l = &vcpu->layout;
+
+	l->ring_entries = entries;
+	l->exits_bytes = PAGE_ALIGN(halo_ring_bytes(entries, sizeof(struct halo_exit)));
+	l->replies_bytes = PAGE_ALIGN(halo_ring_bytes(entries, sizeof(struct halo_reply)));
+	l->data_bytes = PAGE_SIZE;
+	l->state_bytes = PAGE_SIZE;
+	/* EXITS, which is not for writing, has no other in front of it. */
+	l->replies_offset = l->exits_bytes;
+	l->data_offset = l->replies_offset + l->replies_bytes;
+	l->state_offset = l->data_offset + l->data_bytes;
+	vcpu->areas = __vmalloc(l->state_offset + l->state_bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!vcpu->areas)
 		return -ENOMEM;
-	halo_rings_init(&vcpu->rings, vcpu->exits, vcpu->replies, entries);
+	vcpu->data = vcpu->areas + l->data_offset;
+	vcpu->state = vcpu->areas + l->state_offset;
+	halo_rings_init(&vcpu->rings, vcpu->areas, vcpu->areas + l->replies_offset, entries);
 	return 0;
 }
 
@@ -141,55 +134,16 @@ free:
 	return ERR_PTR(err);
 }
 
-static long halo_vcpu_layout(struct halo_vcpu *vcpu, void __user *arg)
-{
-	const struct halo_vcpu_layout l = {
-		.size = sizeof(l),
-		.ring_entries = vcpu->rings.entries,
-		.state_offset = AREA_STATE,
-		.state_bytes = PAGE_SIZE,
-		.exits_offset = AREA_EXITS,
-		.exits_bytes = vcpu->exits_bytes,
-		.replies_offset = AREA_REPLIES,
-		.replies_bytes = vcpu->replies_bytes,
-		.data_offset = AREA_DATA,
-		.data_bytes = PAGE_SIZE,
-	};
-
-	return halo_copy_out(arg, &l, sizeof(l));
-}
-
-/* The area at an mmap offset, and its length; NULL if there is none. */
-static void *halo_vcpu_area(struct halo_vcpu *vcpu, u64 offset, size_t *bytes)
-{
-	*bytes = PAGE_SIZE;
-	switch (offset) {
-	case AREA_STATE:
-		return vcpu->state;
-	case AREA_DATA:
-		return vcpu->data;
-	case AREA_EXITS:
-		*bytes = vcpu->exits_bytes;
-		return vcpu->exits;
-	case AREA_REPLIES:
-		*bytes = vcpu->replies_bytes;
-		return vcpu->replies;
-	default:
-		return NULL;
-	}
-}
-
 /* A mapped page is the mapping's too: it outlives the vCPU if need be. */
 static vm_fault_t halo_vcpu_fault(struct vm_fault *vmf)
 {
 	struct halo_vcpu *vcpu = vmf->vma->vm_file->private_data;
+	const struct halo_vcpu_layout *l = &vcpu->layout;
 	u64 offset = (u64)vmf->pgoff << PAGE_SHIFT;
-	size_t bytes, at = offset & (AREA_STEP - 1);
-	void *area = halo_vcpu_area(vcpu, offset - at, &bytes);
 
-	if (!area || at >= bytes)
+	if (offset >= l->state_offset + l->state_bytes)
 		return VM_FAULT_SIGBUS;
-	vmf->page = vmalloc_to_page(area + at);
+	vmf->page = vmalloc_to_page(vcpu->areas + offset);
 	get_page(vmf->page);
 	return 0;
 }
@@ -199,15 +153,19 @@ static const struct vm_operations_struct halo_vcpu_vm_ops = { .fault = halo_vcpu
 static int halo_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct halo_vcpu *vcpu = file->private_data;
-	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
-	size_t bytes;
+	const struct halo_vcpu_layout *l = &vcpu->layout;
+	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT, bytes;
 
 	if (current->mm != vcpu->vm->mm)
 		return -EIO;
-	if (!halo_vcpu_area(vcpu, offset, &bytes) || vma->vm_end - vma->vm_start != bytes ||
-	    !(vma->vm_flags & VM_SHARED) || (vma->vm_flags & VM_EXEC))
+	bytes = offset == l->exits_offset ? l->exits_bytes :
+		offset == l->replies_offset ? l->replies_bytes :
+		offset == l->data_offset ? l->data_bytes :
+		offset == l->state_offset ? l->state_bytes : 0;
+	if (vma->vm_end - vma->vm_start != bytes || !(vma->vm_flags & VM_SHARED) ||
+	    (vma->vm_flags & VM_EXEC))
 		return -EINVAL;
-	if (offset == AREA_EXITS) {
+	if (offset == l->exits_offset) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EPERM;
 		halo_host_vma_clear(vma, VM_MAYWRITE);
@@ -219,25 +177,58 @@ static int halo_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-static long halo_vcpu_set_cpuid(struct halo_vcpu *vcpu, void __user *arg)
+static long halo_vcpu_get_layout(void *obj, void *arg)
+{
+	struct halo_vcpu *vcpu = obj;
+
+	*(struct halo_vcpu_layout *)arg = vcpu->layout;
+	return 0;
+}
+
+static long halo_vcpu_kick_ioctl(void *obj, void *arg)
+{
+	struct halo_vcpu *vcpu = obj;
+
+	set_bit(REQ_KICK, &vcpu->requests);
+	smp_mb__after_atomic();	/* the request before the mode */
+	halo_vcpu_kick(vcpu);
+	return 0;
+}
+
+static long halo_vcpu_get_stats(void *obj, void *arg)
+{
+	struct halo_vcpu *vcpu = obj;
+	struct halo_vcpu_stats *s = arg;
+
+	*s = vcpu->count;
+	s->tlb_flushes = vcpu->cpu.flushes;
+	return 0;
+}
+
+static long halo_vcpu_get_cpuid(void *obj, void *arg)
+{
+	struct halo_vcpu *vcpu = obj;
+
+	return halo_cpuid_give(arg, vcpu->cpuid);
+}
+
+static long halo_vcpu_set_cpuid(void *obj, void *arg)
 {
 	struct halo_cpuid_entry *entries;
 	struct halo_cpuid_table *table;
-	struct halo_cpuid c;
-	int err = halo_copy_in(&c, sizeof(c), arg);
+	struct halo_vcpu *vcpu = obj;
+	struct halo_cpuid *c = arg;
+	long err = -ENOMEM;
 
-	if (err)
-		return err;
-	if (c.count > HALO_MAX_CPUID)
+	if (c->count > HALO_MAX_CPUID)
 		return -E2BIG;
-	entries = vmemdup_user(u64_to_user_ptr(c.entries), c.count * sizeof(*entries));
+	entries = vmemdup_user(u64_to_user_ptr(c->entries), c->count * sizeof(*entries));
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
 	table = kvzalloc(sizeof(*table), GFP_KERNEL_ACCOUNT);
-	err = -ENOMEM;
 	if (!table)
 		goto out;
-	err = halo_cpuid_set(table, entries, c.count);
+	err = halo_cpuid_set(table, entries, c->count);
 	if (err)
 		goto out;
 	halo_cpuid_clamp(table, halo_cpuid_host);
@@ -251,161 +242,129 @@ out:
 	return err;
 }
 
-static long halo_vcpu_msrs(struct halo_vcpu *vcpu, void __user *arg, bool set)
+static long halo_vcpu_msrs(struct halo_vcpu *vcpu, const struct halo_msrs *m, bool set)
 {
-	struct halo_msr_entry __user *user;
+	struct halo_msr_entry __user *user = u64_to_user_ptr(m->entries);
 	struct halo_msr_entry e;
-	struct halo_msrs m;
-	int err = halo_copy_in(&m, sizeof(m), arg);
 	u32 i;
 
-	if (err)
-		return err;
-	if (m.count > HALO_MAX_MSRS)
+	if (m->count > HALO_MAX_MSRS)
 		return -E2BIG;
-	user = u64_to_user_ptr(m.entries);
-	for (i = 0; i < m.count; i++) {
+	for (i = 0; i < m->count; i++) {
 		if (copy_from_user(&e, &user[i], sizeof(e)))
 			return -EFAULT;
 		if (e.reserved)
 			return -EINVAL;
-		if (set) {
-			if (halo_msr_write(vcpu, e.index, e.value, true))
-				break;
-		} else {
-			if (halo_msr_read(vcpu, e.index, &e.value))
-				break;
-			if (put_user(e.value, &user[i].value))
-				return -EFAULT;
-		}
+		if (set ? halo_msr_write(vcpu, e.index, e.value, true) :
+			  halo_msr_read(vcpu, e.index, &e.value))
+			break;
+		if (!set && put_user(e.value, &user[i].value))
+			return -EFAULT;
 	}
 	return i;
 }
 
-static long halo_vcpu_lapic(struct halo_vcpu *vcpu, void __user *arg, bool set)
+static long halo_vcpu_get_msrs(void *obj, void *arg)
 {
-	struct halo_lapic_state *s = kzalloc(sizeof(*s), GFP_KERNEL);
-	long err;
-
-	if (!s)
-		return -ENOMEM;
-	if (set) {
-		err = halo_copy_in(s, sizeof(*s), arg);
-		if (!err)
-			err = s->reserved ? -EINVAL : halo_lapic_load(&vcpu->lapic, s->regs);
-	} else {
-		s->size = sizeof(*s);
-		halo_lapic_save(&vcpu->lapic, s->regs);
-		err = halo_copy_out(arg, s, sizeof(*s));
-	}
-	kfree(s);
-	return err;
+	return halo_vcpu_msrs(obj, arg, false);
 }
 
-static long halo_vcpu_xsave(struct halo_vcpu *vcpu, void __user *arg, bool set)
+static long halo_vcpu_set_msrs(void *obj, void *arg)
 {
-	struct halo_xsave *x;
-	u32 pkru = 0;
-	long err;
+	return halo_vcpu_msrs(obj, arg, true);
+}
+
+static long halo_vcpu_get_lapic(void *obj, void *arg)
+{
+	struct halo_lapic_state *s = arg;
+	struct halo_vcpu *vcpu = obj;
+
+	halo_lapic_save(&vcpu->lapic, s->regs);
+	return 0;
+}
+
+static long halo_vcpu_set_lapic(void *obj, void *arg)
+{
+	struct halo_lapic_state *s = arg;
+	struct halo_vcpu *vcpu = obj;
+
+	return s->reserved ? -EINVAL : halo_lapic_load(&vcpu->lapic, s->regs);
+}
+
+static long halo_vcpu_get_xsave(void *obj, void *arg)
+{
+	struct halo_vcpu *vcpu = obj;
+	struct halo_xsave *x = arg;
 
 	if (vcpu->fpu.uabi_size > sizeof(x->area))
 		return -EOPNOTSUPP;
-	x = kvzalloc(sizeof(*x), GFP_KERNEL);
-	if (!x)
-		return -ENOMEM;
-	if (set) {
-		err = halo_copy_in(x, sizeof(*x), arg);
-		if (!err && (x->reserved || memchr_inv(x->reserved2, 0, sizeof(x->reserved2))))
-			err = -EINVAL;
-		if (!err)
-			err = fpu_copy_uabi_to_guest_fpstate(&vcpu->fpu, x->area,
-							     halo_host_xcr0, &pkru);
-	} else {
-		x->size = sizeof(*x);
-		halo_host_fpu_get(&vcpu->fpu, x->area, sizeof(x->area));
-		err = halo_copy_out(arg, x, sizeof(*x));
-	}
-	kvfree(x);
-	return err;
+	halo_host_fpu_get(&vcpu->fpu, x->area, sizeof(x->area));
+	return 0;
 }
 
-static long halo_vcpu_line(struct halo_vcpu *vcpu, void __user *arg)
+static long halo_vcpu_set_xsave(void *obj, void *arg)
 {
-	struct halo_line l;
-	int err = halo_copy_in(&l, sizeof(l), arg);
+	struct halo_vcpu *vcpu = obj;
+	struct halo_xsave *x = arg;
+	u32 pkru = 0;
 
-	if (err)
-		return err;
-	if (l.reserved || l.level > 1)
+	if (vcpu->fpu.uabi_size > sizeof(x->area))
+		return -EOPNOTSUPP;
+	if (x->reserved || memchr_inv(x->reserved2, 0, sizeof(x->reserved2)))
 		return -EINVAL;
-	return halo_irq_line(vcpu, &l);
+	return fpu_copy_uabi_to_guest_fpstate(&vcpu->fpu, x->area, halo_host_xcr0, &pkru);
 }
 
-static long halo_vcpu_stats(struct halo_vcpu *vcpu, void __user *arg)
+static long halo_vcpu_get_state(void *obj, void *arg)
 {
-	struct halo_vcpu_stats s = vcpu->count;
-
-	s.size = sizeof(s);
-	s.tlb_flushes = vcpu->cpu.flushes;
-	return halo_copy_out(arg, &s, sizeof(s));
+	halo_state_provide(obj);
+	return 0;
 }
+
+static long halo_vcpu_set_state(void *obj, void *arg)
+{
+	return halo_state_commit(obj);
+}
+
+/* At any time, by any thread of the process. */
+static const struct halo_ioctl halo_vcpu_any[] = {
+	{ HALO_VCPU_KICK, halo_vcpu_kick_ioctl },
+	{ HALO_VCPU_SET_LINE, halo_irq_line },
+	{ HALO_VCPU_GET_LAYOUT, halo_vcpu_get_layout },
+	{ HALO_VCPU_GET_STATS, halo_vcpu_get_stats },
+};
 
 /* The vCPU is at rest and ours. */
-static long halo_vcpu_locked(struct halo_vcpu *vcpu, unsigned int cmd, void __user *arg)
-{
-	switch (cmd) {
-	case HALO_VCPU_SET_CPUID:
-		return halo_vcpu_set_cpuid(vcpu, arg);
-	case HALO_VCPU_GET_CPUID:
-		return halo_cpuid_give(arg, vcpu->cpuid);
-	case HALO_VCPU_GET_MSRS:
-		return halo_vcpu_msrs(vcpu, arg, false);
-	case HALO_VCPU_SET_MSRS:
-		return halo_vcpu_msrs(vcpu, arg, true);
-	case HALO_VCPU_GET_LAPIC:
-		return halo_vcpu_lapic(vcpu, arg, false);
-	case HALO_VCPU_SET_LAPIC:
-		return halo_vcpu_lapic(vcpu, arg, true);
-	case HALO_VCPU_GET_XSAVE:
-		return halo_vcpu_xsave(vcpu, arg, false);
-	case HALO_VCPU_SET_XSAVE:
-		return halo_vcpu_xsave(vcpu, arg, true);
-	case HALO_VCPU_GET_STATE:
-		halo_state_provide(vcpu);
-		return 0;
-	case HALO_VCPU_SET_STATE:
-		return halo_state_commit(vcpu);
-	default:
-		return -ENOTTY;
-	}
-}
+static const struct halo_ioctl halo_vcpu_locked[] = {
+	{ HALO_VCPU_SET_CPUID, halo_vcpu_set_cpuid },
+	{ HALO_VCPU_GET_CPUID, halo_vcpu_get_cpuid },
+	{ HALO_VCPU_GET_MSRS, halo_vcpu_get_msrs },
+	{ HALO_VCPU_SET_MSRS, halo_vcpu_set_msrs },
+	{ HALO_VCPU_GET_LAPIC, halo_vcpu_get_lapic },
+	{ HALO_VCPU_SET_LAPIC, halo_vcpu_set_lapic },
+	{ HALO_VCPU_GET_XSAVE, halo_vcpu_get_xsave },
+	{ HALO_VCPU_SET_XSAVE, halo_vcpu_set_xsave },
+	{ HALO_VCPU_GET_STATE, halo_vcpu_get_state },
+	{ HALO_VCPU_SET_STATE, halo_vcpu_set_state },
+};
 
 static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct halo_vcpu *vcpu = file->private_data;
-	long ret;
+	long ret = -ENOTTY;
 
 	if (current->mm != vcpu->vm->mm)
 		return -EIO;
-	switch (cmd) {
-	case HALO_VCPU_GET_LAYOUT:
-		return halo_vcpu_layout(vcpu, (void __user *)arg);
-	case HALO_VCPU_KICK:
-		set_bit(REQ_KICK, &vcpu->requests);
-		smp_mb__after_atomic();	/* the request before the mode */
-		halo_vcpu_kick(vcpu);
-		return 0;
-	case HALO_VCPU_SET_LINE:
-		return halo_vcpu_line(vcpu, (void __user *)arg);
-	case HALO_VCPU_GET_STATS:
-		return halo_vcpu_stats(vcpu, (void __user *)arg);
-	}
+	if (cmd != HALO_VCPU_RUN)
+		ret = halo_ioctl(halo_vcpu_any, ARRAY_SIZE(halo_vcpu_any), vcpu, cmd, arg);
+	if (ret != -ENOTTY)
+		return ret;
 	if (!mutex_trylock(&vcpu->lock))
 		return -EBUSY;
 	if (cmd == HALO_VCPU_RUN)
 		ret = halo_vcpu_run(vcpu);
 	else
-		ret = halo_vcpu_locked(vcpu, cmd, (void __user *)arg);
+		ret = halo_ioctl(halo_vcpu_locked, ARRAY_SIZE(halo_vcpu_locked), vcpu, cmd, arg);
 	mutex_unlock(&vcpu->lock);
 	return ret;
 }
@@ -446,19 +405,24 @@ static void halo_vcpu_publish(struct halo_vm *vm, struct halo_vcpu *vcpu)
 }
 
 /**
- * halo_vcpu_create() - a new vCPU
- * @vm: its VM
- * @arg: checked by the caller
+ * halo_vcpu_create() - HALO_VM_CREATE_VCPU: a new vCPU
+ * @obj: its VM
+ * @arg: struct halo_create_vcpu
  *
- * Return: its fd; -EEXIST if the id is taken, -ENOMEM, -EMFILE.
+ * Return: its fd; -EINVAL, -EEXIST if the id is taken, -ENOMEM, -EMFILE.
  */
-int halo_vcpu_create(struct halo_vm *vm, const struct halo_create_vcpu *arg)
+long halo_vcpu_create(void *obj, void *arg)
 {
+	struct halo_create_vcpu *c = arg;
+	struct halo_vm *vm = obj;
 	struct halo_vcpu *vcpu;
 	struct file *file;
 	int fd, err;
 
-	vcpu = halo_vcpu_new(vm, arg);
+	c->ring_entries = c->ring_entries ?: HALO_RING_ENTRIES_DEFAULT;
+	if (c->flags || c->id >= HALO_MAX_VCPUS || !halo_ring_entries_valid(c->ring_entries))
+		return -EINVAL;
+	vcpu = halo_vcpu_new(vm, c);
 	if (IS_ERR(vcpu))
 		return PTR_ERR(vcpu);
 	fd = get_unused_fd_flags(O_RDWR | O_CLOEXEC);
@@ -485,7 +449,7 @@ unlock:
 	mutex_unlock(&vm->lock);
 	put_unused_fd(fd);
 free:
-	halo_irq_fini(vcpu);
+	hrtimer_cancel(&vcpu->timer);
 	halo_vcpu_free(vcpu);
 	return err;
 }

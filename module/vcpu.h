@@ -30,7 +30,6 @@
 #include "zone.h"
 
 #define HALO_MAX_VCPUS		64
-#define HALO_MAX_MEMSLOTS	512
 #define HALO_MTRR_VAR		8
 
 struct halo_vcpu;
@@ -149,9 +148,9 @@ struct halo_pending {
  * @timer: its timer
  * @wait: the thread in HLT
  * @rings: exit and reply ring
+ * @areas: what is mapped: the four areas, as @layout says
+ * @layout: where in @areas
  * @state: STATE area
- * @exits: EXITS area
- * @replies: REPLIES area
  * @data: DATA area
  * @exit: the SYNC exit being forwarded
  * @exit_waits: @exit did not fit into the ring yet
@@ -185,12 +184,10 @@ struct halo_vcpu {
 	struct rcuwait wait;
 
 	struct halo_rings rings;
+	void *areas;
+	struct halo_vcpu_layout layout;
 	struct halo_state *state;
-	struct halo_ring *exits;
-	struct halo_ring *replies;
 	u8 *data;
-	size_t exits_bytes;
-	size_t replies_bytes;
 	struct halo_exit exit;
 	bool exit_waits;
 	struct halo_pending pending;
@@ -278,19 +275,29 @@ static inline u64 halo_size_mask(unsigned int size)
 	return size >= 8 ? ~0ull : (1ull << (size * 8)) - 1;
 }
 
+/**
+ * struct halo_ioctl - one command of an fd
+ * @cmd: its number, which holds its struct's size and which way that goes
+ * @fn: does it, with a kernel copy of the struct, or zeroed room for one
+ */
+struct halo_ioctl {
+	unsigned int cmd;
+	long (*fn)(void *obj, void *arg);
+};
+
 /* dev.c */
-int halo_copy_in(void *to, size_t bytes, const void __user *from);
-int halo_copy_out(void __user *to, const void *from, size_t bytes);
-int halo_cpuid_give(void __user *arg, const struct halo_cpuid_table *table);
+long halo_ioctl(const struct halo_ioctl *table, size_t n, void *obj, unsigned int cmd,
+		unsigned long user);
+long halo_cpuid_give(struct halo_cpuid *c, const struct halo_cpuid_table *table);
 int halo_hw_get(void);
 void halo_hw_put(void);
 
 /* vm.c */
-int halo_vm_create(void);
+long halo_vm_create(void *unused, void *arg);
 void halo_vm_put(struct halo_vm *vm);
 
 /* vcpu.c */
-int halo_vcpu_create(struct halo_vm *vm, const struct halo_create_vcpu *arg);
+long halo_vcpu_create(void *obj, void *arg);
 void halo_vcpu_free(struct halo_vcpu *vcpu);
 void halo_vcpu_reset(struct halo_vcpu *vcpu, bool init);
 void halo_vcpu_kick(struct halo_vcpu *vcpu);
@@ -377,9 +384,8 @@ bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer);
 /* irq.c */
 extern const struct halo_lapic_ops halo_lapic_glue;
 void halo_irq_init(struct halo_vcpu *vcpu);
-void halo_irq_fini(struct halo_vcpu *vcpu);
-int halo_irq_msi(struct halo_vm *vm, const struct halo_msi *msi);
-int halo_irq_line(struct halo_vcpu *vcpu, const struct halo_line *line);
+long halo_irq_msi(void *obj, void *arg);
+long halo_irq_line(void *obj, void *arg);
 
 /* clock.c */
 u64 halo_tsc(struct halo_vcpu *vcpu);

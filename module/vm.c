@@ -11,7 +11,6 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
-#include <linux/uaccess.h>
 #include "vcpu.h"
 
 static void halo_vm_ack(void *unused)
@@ -49,7 +48,7 @@ static void halo_vm_free(struct halo_vm *vm)
 	unsigned int i;
 
 	for (i = 0; i < vm->nr_vcpus; i++)
-		halo_irq_fini(vm->vcpus[i]);
+		hrtimer_cancel(&vm->vcpus[i]->timer);
 	halo_mem_destroy(&vm->mem);
 	for (i = 0; i < vm->nr_vcpus; i++)
 		halo_vcpu_free(vm->vcpus[i]);
@@ -69,19 +68,18 @@ void halo_vm_put(struct halo_vm *vm)
 		halo_vm_free(vm);
 }
 
-static long halo_vm_set_memslot(struct halo_vm *vm, void __user *arg)
-{
-	struct halo_memslot m;
-	int err = halo_copy_in(&m, sizeof(m), arg);
+static_assert(HALO_MEM_READONLY == HALO_SLOT_READONLY);
 
-	if (err)
-		return err;
-	if (m.reserved || (m.flags & ~HALO_MEM_READONLY) || m.slot >= HALO_MAX_MEMSLOTS)
+static long halo_vm_set_memslot(void *obj, void *arg)
+{
+	const struct halo_memslot *m = arg;
+	struct halo_vm *vm = obj;
+	long err;
+
+	if (m->reserved)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	err = halo_mem_set_slot(&vm->mem, m.slot,
-				m.flags & HALO_MEM_READONLY ? HALO_SLOT_READONLY : 0,
-				m.gpa, m.bytes, m.hva);
+	err = halo_mem_set_slot(&vm->mem, m->slot, m->flags, m->gpa, m->bytes, m->hva);
 	mutex_unlock(&vm->lock);
 	return err;
 }
@@ -90,25 +88,23 @@ static long halo_vm_set_memslot(struct halo_vm *vm, void __user *arg)
 				 HALO_ZONE_MODE_BIT(HALO_ZONE_CONST) | \
 				 HALO_ZONE_MODE_BIT(HALO_ZONE_DENY))
 
-static long halo_vm_set_zone(struct halo_vm *vm, void __user *arg)
+static long halo_vm_set_zone(void *obj, void *arg)
 {
+	const struct halo_zone *z = arg;
 	struct halo_zone_table *old, *new;
 	struct halo_zone_desc desc;
-	struct halo_zone z;
-	int err = halo_copy_in(&z, sizeof(z), arg);
+	struct halo_vm *vm = obj;
+	long err;
 
-	if (err)
-		return err;
-	err = halo_zone_desc_init(&desc, &z, HALO_VM_ZONE_MODES);
+	err = halo_zone_desc_init(&desc, z, HALO_VM_ZONE_MODES);
 	if (err)
 		return err;
 	mutex_lock(&vm->lock);
 	old = rcu_dereference_protected(vm->zones, lockdep_is_held(&vm->lock));
-	new = z.op == HALO_ZONE_REMOVE ? halo_zone_table_remove(old, &desc) :
-					 halo_zone_table_add(old, &desc);
-	if (IS_ERR(new)) {
-		err = PTR_ERR(new);
-	} else {
+	new = z->op == HALO_ZONE_REMOVE ? halo_zone_table_remove(old, &desc) :
+					  halo_zone_table_add(old, &desc);
+	err = PTR_ERR_OR_ZERO(new);
+	if (!err) {
 		rcu_assign_pointer(vm->zones, new);
 		/* When this returns no vCPU acts on the old table. */
 		if (vm->nr_vcpus)
@@ -119,33 +115,12 @@ static long halo_vm_set_zone(struct halo_vm *vm, void __user *arg)
 	return err;
 }
 
-static long halo_vm_ioctl_vcpu(struct halo_vm *vm, void __user *arg)
-{
-	struct halo_create_vcpu c;
-	int err = halo_copy_in(&c, sizeof(c), arg);
-
-	if (err)
-		return err;
-	if (c.flags || c.id >= HALO_MAX_VCPUS)
-		return -EINVAL;
-	if (!c.ring_entries)
-		c.ring_entries = HALO_RING_ENTRIES_DEFAULT;
-	if (!halo_ring_entries_valid(c.ring_entries))
-		return -EINVAL;
-	return halo_vcpu_create(vm, &c);
-}
-
-static long halo_vm_ioctl_msi(struct halo_vm *vm, void __user *arg)
-{
-	struct halo_msi m;
-	int err = halo_copy_in(&m, sizeof(m), arg);
-
-	if (err)
-		return err;
-	if (m.reserved || m.reserved2)
-		return -EINVAL;
-	return halo_irq_msi(vm, &m);
-}
+static const struct halo_ioctl halo_vm_ioctls[] = {
+	{ HALO_VM_SET_MEMSLOT, halo_vm_set_memslot },
+	{ HALO_VM_SET_ZONE, halo_vm_set_zone },
+	{ HALO_VM_CREATE_VCPU, halo_vcpu_create },
+	{ HALO_VM_MSI, halo_irq_msi },
+};
 
 static long halo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -153,18 +128,7 @@ static long halo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 
 	if (current->mm != vm->mm)
 		return -EIO;
-	switch (cmd) {
-	case HALO_VM_SET_MEMSLOT:
-		return halo_vm_set_memslot(vm, (void __user *)arg);
-	case HALO_VM_SET_ZONE:
-		return halo_vm_set_zone(vm, (void __user *)arg);
-	case HALO_VM_CREATE_VCPU:
-		return halo_vm_ioctl_vcpu(vm, (void __user *)arg);
-	case HALO_VM_MSI:
-		return halo_vm_ioctl_msi(vm, (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
+	return halo_ioctl(halo_vm_ioctls, ARRAY_SIZE(halo_vm_ioctls), vm, cmd, arg);
 }
 
 static int halo_vm_release(struct inode *inode, struct file *file)
@@ -182,12 +146,15 @@ static const struct file_operations halo_vm_fops = {
 };
 
 /**
- * halo_vm_create() - a new VM for the calling process
+ * halo_vm_create() - HALO_CREATE_VM: a new VM for the calling process
+ * @unused: nothing
+ * @arg: struct halo_create_vm
  *
- * Return: its fd, or an errno of halo_hw_get(), -ENOMEM, -EMFILE.
+ * Return: its fd, or an errno of halo_hw_get(), -EINVAL, -ENOMEM, -EMFILE.
  */
-int halo_vm_create(void)
+long halo_vm_create(void *unused, void *arg)
 {
+	const struct halo_create_vm *c = arg;
 	const struct halo_mem_config config = {
 		.fmt = halo_be->format,
 		.ops = &halo_vm_mem_ops,
@@ -198,6 +165,8 @@ int halo_vm_create(void)
 	struct halo_vm *vm;
 	int fd, err;
 
+	if (c->flags || memchr_inv(c->reserved, 0, sizeof(c->reserved)))
+		return -EINVAL;
 	err = halo_hw_get();
 	if (err)
 		return err;
@@ -215,10 +184,8 @@ int halo_vm_create(void)
 	if (err)
 		goto free;
 	fd = anon_inode_getfd("halo-vm", &halo_vm_fops, vm, O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
+	if (fd < 0)
 		halo_vm_put(vm);
-		return fd;
-	}
 	return fd;
 free:
 	kvfree(vm);
