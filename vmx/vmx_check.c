@@ -193,7 +193,6 @@ static void find_bad_msr(const struct vmx_check *c, struct bad_msr *bad)
 	for (i = 0; i < count && c->memory && bad->why == MSR_GOOD; i++, pa += 16) {
 		if (!address(c, pa, 4) || !c->memory(c, pa, &msr) || !c->memory(c, pa + 8, &value))
 			return;
-		bad->number = i + 1;
 		if (msr >> 32)
 			bad->why = MSR_RESERVED;
 		else if (msr == 0xc0000100 || msr == 0xc0000101)
@@ -205,6 +204,8 @@ static void find_bad_msr(const struct vmx_check *c, struct bad_msr *bad)
 		else if (c->takes && !c->takes(c, msr, value))
 			bad->why = MSR_WRITE;
 	}
+	if (bad->why != MSR_GOOD)
+		bad->number = i;
 }
 
 static void read_segments(const struct vmx_check *c, struct segment *seg)
@@ -253,6 +254,7 @@ static void judge(const u8 *result, u32 msr, struct vmx_verdict *v)
 	vmx_check_rule(rule < VMX_RULES ? rule : VMX_RULE_NONE, v);
 	if (result[v->rule] >= HERE)
 		v->where = names[result[v->rule] - HERE];
+	v->msr = msr;
 	if (v->class == VMX_CLASS_MSR)
 		v->qualification = msr;
 	for (; rule < VMX_RULES; rule++)

@@ -83,6 +83,7 @@ struct vmx_check {
  * @error: the VM-instruction error, 0 if the failure is VMfailInvalid or an exit
  * @reason: the basic exit reason, 33 or 34, else 0
  * @qualification: of that exit
+ * @msr: the first bad entry of the MSR-load list, from 1; 0 if none is
  * @section: of the SDM, volume 3C
  * @text: what is wrong
  * @where: the segment register in question, "" where that is no question
@@ -94,6 +95,7 @@ struct vmx_verdict {
 	u8 error;
 	u8 reason;
 	u32 qualification;
+	u32 msr;
 	const char *section;
 	const char *text;
 	const char *where;

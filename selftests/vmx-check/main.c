@@ -148,7 +148,7 @@ static bool fits(const struct vmx_verdict *v, const struct outcome *o)
 		return o->entered;
 	if (class == VMX_CLASS_MSR)
 		return o->reason == VMX_REASON_BAD_MSR_LOAD && !o->entered &&
-		       o->qualification == v->qualification;
+		       o->qualification == v->msr;
 	for (rule = 1; rule < VMX_RULES && !o->entered; rule++) {
 		if (!vmx_rule_broken(v, rule))
 			continue;
