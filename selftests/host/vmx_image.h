@@ -13,9 +13,9 @@ enum { CPU_SKYLAKE, CPU_ALL, CPUS };
 /* The capabilities that Bochs's corei7_skylake_x shows, and a CPU with all that we know of. */
 static const u64 vmx_caps[CPUS][VMX_CAPS] = {
 	[CPU_SKYLAKE] = {
-		0x00da040000000004, 0x0000007f00000016, 0xf7f9fffe0401e172, 0x007fffff00036dff,
-		0x0000ffff000011ff, 0x000000007004c1e7, 0x80000021, 0xffffffff, 0x2000, 0x3767ff,
-		0x2e, 0x0217ffff00000000, 0x00000f0106734141, 0x0000007f00000016,
+		0x00d810000000002b, 0x0000007f00000016, 0xf7f9fffe0401e172, 0x007fffff00036dff,
+		0x0000ffff000011ff, 0x00000000600401e0, 0x80000021, 0xffffffff, 0x2000, 0x3727ff,
+		0x34, 0x02177fff00000000, 0x00000f0106334141, 0x0000007f00000016,
 		0xf7f9fffe04006172, 0x007fffff00036dfb, 0x0000ffff000011fb, 1, 0, 0,
 	},
 	[CPU_ALL] = {

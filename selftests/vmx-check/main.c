@@ -302,6 +302,18 @@ static bool try_site(u32 i)
 	return fine;
 }
 
+static void say_cpu(void)
+{
+	u32 i;
+
+	cpu_state(image);
+	say("# CPU: %u physical bits, %u linear; capabilities from 0x480:", image->c.phys_bits,
+	    image->c.linear_bits);
+	for (i = 0; i < VMX_CAPS; i++)
+		say(" %llx", image->c.cap[i]);
+	say("\n");
+}
+
 static void try_sites(void)
 {
 	u32 i, all = 0, seen = 0, more = 0;
@@ -596,6 +608,7 @@ static int __init vmxfuzz_init(void)
 		return -EBUSY;
 	}
 	say("KTAP version 1\n1..%u\n", (u32)ARRAY_SIZE(sites) + 1);
+	say_cpu();
 	try_sites();
 	try_many(tally);
 	say("# vmx-check: %u passed, %u failed, %u skipped\n", passed, failed, skipped);
