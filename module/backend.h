@@ -59,7 +59,7 @@ struct halo_dtable {
 
 /* Groups of struct halo_arch, for its valid and dirty masks. */
 #define ARCH_SEGS	BIT(0)	/* seg[], gdt, idt */
-#define ARCH_CRS	BIT(1)	/* cr0, cr2, cr3, cr4, efer */
+#define ARCH_CRS	BIT(1)	/* cr0, cr2, cr3, cr4, efer, pdpte[] */
 #define ARCH_DRS	BIT(2)	/* dr[] */
 #define ARCH_MSRS	BIT(3)	/* pat .. sysenter_eip */
 #define ARCH_ALL	(ARCH_SEGS | ARCH_CRS | ARCH_DRS | ARCH_MSRS)
@@ -84,6 +84,7 @@ struct halo_arch {
 	u64 cr3;
 	u64 cr4;
 	u64 efer;
+	u64 pdpte[4];		/* with cr0: used in PAE paging only, where VT-x keeps them */
 	u64 dr[6];		/* DR0 to DR3, DR6, DR7 */
 	u64 pat;
 	union {
@@ -246,6 +247,8 @@ struct halo_cpu {
 	void *be;
 };
 
+struct gpt_format;
+
 /**
  * struct halo_caps - what a backend found in the CPU
  * @text: why the CPU can't be used (what, why, fix), or NULL
@@ -256,6 +259,7 @@ struct halo_cpu {
  * @flush_by_asid: one guest's TLB can be flushed alone
  * @vnmi: NMI blocking is tracked by the CPU
  * @page_1g: second-stage 1G pages
+ * @format: of the second-stage tables
  */
 struct halo_caps {
 	const char *text;
@@ -265,9 +269,8 @@ struct halo_caps {
 	bool flush_by_asid;
 	bool vnmi;
 	bool page_1g;
+	const struct gpt_format *format;
 };
-
-struct gpt_format;
 
 /**
  * struct halo_backend - a vendor's hardware
@@ -278,7 +281,6 @@ struct gpt_format;
 struct halo_backend {
 	const char *name;
 	u32 id;				/* HALO_BACKEND_* of the user interface */
-	const struct gpt_format *format;
 
 	/* At load: what the CPU can do. Touches nothing. */
 	void (*probe)(struct halo_caps *caps);

@@ -41,6 +41,31 @@ bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer)
 	return !(efer & ~vcpu->caps.efer);
 }
 
+/**
+ * halo_pdptes_load() - in PAE paging: the four pointers, as MOV to CR does (SDM 3A 4.4.1)
+ * @vcpu: the vCPU
+ * @a: its registers, as they shall be; changed only in pdpte[]
+ *
+ * Memory that is not there is read as not present.
+ *
+ * Return: false if a reserved bit is set: #GP(0).
+ */
+bool halo_pdptes_load(struct halo_vcpu *vcpu, struct halo_arch *a)
+{
+	u64 reserved = GENMASK_ULL(63, vcpu->caps.maxphyaddr) | 0x1e6, pdpte[4];
+	unsigned int i;
+
+	if (!(a->cr0 & X86_CR0_PG) || !(a->cr4 & X86_CR4_PAE) || (a->efer & EFER_LMA))
+		return true;
+	if (halo_mem_read(&vcpu->vm->mem, (u32)a->cr3 & ~0x1full, pdpte, sizeof(pdpte)))
+		memset(pdpte, 0, sizeof(pdpte));
+	for (i = 0; i < 4; i++)
+		if ((pdpte[i] & 1) && (pdpte[i] & reserved))
+			return false;
+	memcpy(a->pdpte, pdpte, sizeof(pdpte));
+	return true;
+}
+
 /* PG on or off moves EFER.LMA, and has conditions of its own. */
 static int halo_cr0_write(struct halo_vcpu *vcpu, u64 value)
 {
@@ -63,6 +88,11 @@ static int halo_cr0_write(struct halo_vcpu *vcpu, u64 value)
 		a->efer &= ~(u64)EFER_LMA;
 	}
 	a->cr0 = value;
+	if (((old ^ value) & (X86_CR0_PG | X86_CR0_CD | X86_CR0_NW)) &&
+	    !halo_pdptes_load(vcpu, a)) {
+		a->cr0 = old;
+		return -EINVAL;
+	}
 	halo_arch_put(vcpu, ARCH_CRS);
 	/* Only the CPU's own write would have flushed what these bits decide. */
 	if ((old ^ value) & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE))
@@ -86,6 +116,11 @@ static int halo_cr4_write(struct halo_vcpu *vcpu, u64 value)
 		return -EINVAL;
 	}
 	a->cr4 = value;
+	if ((changed & (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP)) &&
+	    !halo_pdptes_load(vcpu, a)) {
+		a->cr4 ^= changed;
+		return -EINVAL;
+	}
 	halo_arch_put(vcpu, ARCH_CRS);
 	if (changed & (X86_CR4_PGE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_SMEP | X86_CR4_SMAP |
 		       X86_CR4_PCIDE | X86_CR4_PKE))

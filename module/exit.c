@@ -9,7 +9,10 @@
 #include <asm/processor-flags.h>
 #include "vcpu.h"
 
-#define DR6_BS	BIT(14)
+#define DR6_CAUSE	0xfull
+#define DR6_BD		BIT(13)
+#define DR6_BS		BIT(14)
+#define DR7_GD		BIT(13)
 
 /**
  * halo_skip() - the instruction is done: go to the next
@@ -24,9 +27,10 @@
 enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
+	u64 from = cpu->rip;
 
 	cpu->rip += len;
-	if (unlikely(cpu->rip >> 32) && !halo_mode64(vcpu))
+	if (unlikely((cpu->rip ^ from) >> 32) && !halo_mode64(vcpu))
 		cpu->rip = (u32)cpu->rip;
 	cpu->shadow = 0;
 	cpu->rflags &= ~(u64)X86_EFLAGS_RF;
@@ -133,6 +137,19 @@ static enum halo_next halo_exit_ud(struct halo_vcpu *vcpu)
 	return halo_ud(vcpu);
 }
 
+/* VT-x leaves it to us what AMD-V has done: DR6 tells the cause, and DR7.GD goes off. */
+static void halo_debug_cause(struct halo_vcpu *vcpu, u64 cause)
+{
+	struct halo_arch *a;
+
+	if (!cause)
+		return;
+	a = halo_arch_get(vcpu, ARCH_DRS);
+	a->dr[4] = (a->dr[4] & ~DR6_CAUSE) | (cause & (DR6_CAUSE | DR6_BD | DR6_BS));
+	a->dr[5] &= ~(u64)DR7_GD;
+	halo_arch_put(vcpu, ARCH_DRS);
+}
+
 /*
  * Of exits whose instruction is executed here: what it must be, if the CPU does not
  * tell its length.  Afterwards exit.insn_len holds it.
@@ -201,6 +218,8 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 		 * #DB and #AC are taken so that a guest whose handler faults again can't
 		 * hold the CPU in the delivery for ever: each round comes out here.
 		 */
+		if (x->exc.vector == 1)
+			halo_debug_cause(vcpu, x->exc.qual);
 		return x->exc.vector == 6 ? halo_exit_ud(vcpu) :
 		       halo_exception(vcpu, x->exc.vector, x->exc.has_error, x->exc.error);
 	case HW_PAUSE:

@@ -33,9 +33,14 @@
 u64 halo_host_xcr0;
 
 static const struct halo_backend *host_be;
-/* TSC_AUX: the host's value, and what is in the register. */
-static DEFINE_PER_CPU(u64, host_tsc_aux);
-static DEFINE_PER_CPU(u64, host_tsc_aux_now);
+/* An MSR's value when the host has it, and what is in the register. */
+struct host_msr {
+	u64 host;
+	u64 now;
+};
+
+static DEFINE_PER_CPU(struct host_msr, host_msrs[HOST_MSRS]);
+static DEFINE_PER_CPU(u64, host_last_vcpu);
 static atomic_t host_hw_errors;
 
 /**
@@ -52,34 +57,65 @@ int halo_host_init(void)
 	return 0;
 }
 
-static bool host_has_tsc_aux(void)
-{
-	return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
-}
+static const u32 host_msr_index[HOST_MSRS] = {
+	[HOST_MSR_TSC_AUX] = MSR_TSC_AUX,
+	[HOST_MSR_STAR] = MSR_STAR,
+	[HOST_MSR_LSTAR] = MSR_LSTAR,
+	[HOST_MSR_SFMASK] = MSR_SYSCALL_MASK,
+};
 
-static void host_tsc_aux_write(u64 value)
+/**
+ * halo_host_msr_load() - a guest's value into this CPU
+ * @msr: which
+ * @value: checked when the guest set it; preemption is off
+ */
+void halo_host_msr_load(enum halo_host_msr msr, u64 value)
 {
-	if (!host_has_tsc_aux() || value == __this_cpu_read(host_tsc_aux_now))
+	struct host_msr *m = this_cpu_ptr(&host_msrs[msr]);
+
+	if (value == m->now)
 		return;
-	wrmsrl(MSR_TSC_AUX, value);
-	__this_cpu_write(host_tsc_aux_now, value);
+	wrmsrl(host_msr_index[msr], value);
+	m->now = value;
 }
 
 /**
- * halo_host_tsc_aux_load() - a guest's TSC_AUX into this CPU
- * @value: its value; preemption is off
+ * halo_host_msrs_put() - the host's values again; preemption is off
  */
-void halo_host_tsc_aux_load(u32 value)
+void halo_host_msrs_put(void)
 {
-	host_tsc_aux_write(value);
+	unsigned int i;
+
+	for (i = 0; i < HOST_MSRS; i++)
+		halo_host_msr_load(i, this_cpu_read(host_msrs[i].host));
+}
+
+/* One that the CPU lacks stays 0 and 0, and is never written. */
+static void host_msrs_note(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < HOST_MSRS; i++) {
+		struct host_msr *m = this_cpu_ptr(&host_msrs[i]);
+
+		if (rdmsrl_safe(host_msr_index[i], &m->host))
+			m->host = 0;
+		m->now = m->host;
+	}
 }
 
 /**
- * halo_host_tsc_aux_put() - the host's TSC_AUX again; preemption is off
+ * halo_host_vcpu_switch() - a vCPU comes to this CPU; preemption is off
+ * @id: differs between any two vCPUs that ever lived
+ *
+ * What the last one taught the branch predictors must not steer this one.
  */
-void halo_host_tsc_aux_put(void)
+void halo_host_vcpu_switch(u64 id)
 {
-	host_tsc_aux_write(__this_cpu_read(host_tsc_aux));
+	if (__this_cpu_read(host_last_vcpu) == id)
+		return;
+	__this_cpu_write(host_last_vcpu, id);
+	indirect_branch_prediction_barrier();
 }
 
 static void host_hw_on(void *unused)
@@ -87,10 +123,7 @@ static void host_hw_on(void *unused)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	if (host_has_tsc_aux()) {
-		rdmsrl(MSR_TSC_AUX, *this_cpu_ptr(&host_tsc_aux));
-		__this_cpu_write(host_tsc_aux_now, __this_cpu_read(host_tsc_aux));
-	}
+	host_msrs_note();
 	if (host_be->hw_on())
 		atomic_inc(&host_hw_errors);
 	local_irq_restore(flags);

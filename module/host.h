@@ -19,15 +19,19 @@
 
 #ifndef __ASSEMBLY__
 
+#include <linux/hw_breakpoint.h>
 #include <linux/types.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
+#include <asm/debugreg.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
 #include <asm/fpu/xcr.h>
+#include <asm/mce.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor.h>
+#include <asm/processor-flags.h>
 
 struct halo_backend;
 
@@ -105,9 +109,58 @@ static __always_inline u64 halo_host_xcr0_put(u64 cr4)
 	return xcr0;
 }
 
-/* TSC_AUX is read by user code only (RDTSCP, RDPID): switched per load, not per exit. */
-void halo_host_tsc_aux_load(u32 value);
-void halo_host_tsc_aux_put(void);
+/* MSRs that only user code uses: switched per load, not per exit. */
+enum halo_host_msr {
+	HOST_MSR_TSC_AUX,	/* RDTSCP, RDPID */
+	HOST_MSR_STAR,		/* these three: SYSCALL, where hardware does not switch them */
+	HOST_MSR_LSTAR,
+	HOST_MSR_SFMASK,
+	HOST_MSRS
+};
+
+void halo_host_msr_load(enum halo_host_msr msr, u64 value);
+void halo_host_msrs_put(void);
+
+void halo_host_vcpu_switch(u64 id);
+
+/**
+ * halo_host_dr_load() - guest DR0 to DR3 into the CPU, around the guest only
+ * @dr: their values
+ * @active: guest DR7, which the entry loads, enables any of them
+ */
+static inline void halo_host_dr_load(const u64 *dr, bool active)
+{
+	if (unlikely(active)) {
+		set_debugreg(0, 7);
+		set_debugreg(dr[0], 0);
+		set_debugreg(dr[1], 1);
+		set_debugreg(dr[2], 2);
+		set_debugreg(dr[3], 3);
+	} else if (unlikely(hw_breakpoint_active())) {
+		set_debugreg(0, 7);
+	}
+}
+
+/**
+ * halo_host_dr_put() - the host's again; an exit has left its DR7 disarmed
+ */
+static inline void halo_host_dr_put(void)
+{
+	if (unlikely(hw_breakpoint_active()))
+		hw_breakpoint_restore();
+}
+
+/**
+ * halo_host_machine_check() - an exit has told of a #MC: it is the host's to handle
+ *
+ * As if userspace had been interrupted: this task can be killed.
+ */
+static inline void halo_host_machine_check(void)
+{
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+}
 
 /**
  * halo_host_guest_ran() - what the host owes itself after a stay in the guest

@@ -203,7 +203,7 @@ static int halo_tsc_aux_write(struct halo_vcpu *vcpu, u64 value)
 	preempt_disable();
 	vcpu->msr.tsc_aux = value;
 	if (vcpu->loaded)
-		halo_host_tsc_aux_load(value);
+		halo_host_msr_load(HOST_MSR_TSC_AUX, value);
 	preempt_enable();
 	return 0;
 }

@@ -22,16 +22,16 @@ static void halo_load_here(struct halo_vcpu *vcpu, int cpu)
 {
 	WRITE_ONCE(vcpu->pcpu, cpu);
 	halo_be->load(&vcpu->cpu, cpu);
+	halo_host_vcpu_switch(vcpu->serial);
 	if (vcpu->caps.has & (HALO_HAS_RDTSCP | HALO_HAS_RDPID))
-		halo_host_tsc_aux_load(vcpu->msr.tsc_aux);
+		halo_host_msr_load(HOST_MSR_TSC_AUX, vcpu->msr.tsc_aux);
 	vcpu->loaded = true;
 }
 
 static void halo_put_here(struct halo_vcpu *vcpu)
 {
 	vcpu->loaded = false;
-	if (vcpu->caps.has & (HALO_HAS_RDTSCP | HALO_HAS_RDPID))
-		halo_host_tsc_aux_put();
+	halo_host_msrs_put();
 	halo_be->put(&vcpu->cpu);
 }
 

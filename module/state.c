@@ -165,6 +165,7 @@ static void halo_state_load(struct halo_vcpu *vcpu, struct halo_state *s, u64 gr
 		cpu->rflags = (cpu->rflags & RFLAGS_DEFINED) | X86_EFLAGS_FIXED;
 	if (groups & HALO_STATE_CRS) {
 		cpu->arch.cr0 |= X86_CR0_ET;
+		halo_pdptes_load(vcpu, &cpu->arch);
 		cpu->flush_tlb = true;
 		halo_lapic_set_cr8(&vcpu->lapic, s->cr8);
 	}

@@ -17,6 +17,8 @@
 
 static_assert(sizeof(struct halo_state) <= PAGE_SIZE);
 
+static atomic64_t halo_vcpu_serials = ATOMIC64_INIT(0);
+
 /**
  * halo_vcpu_kick() - make the vCPU's thread look at what has come (any context)
  * @vcpu: the vCPU
@@ -103,6 +105,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 		return ERR_PTR(-ENOMEM);
 	vcpu->vm = vm;
 	vcpu->id = arg->id;
+	vcpu->serial = atomic64_inc_return(&halo_vcpu_serials);
 	vcpu->pcpu = -1;
 	vcpu->cpu.pcpu = -1;
 	mutex_init(&vcpu->lock);

@@ -139,6 +139,7 @@ struct halo_pending {
  * @cpu: the backend's view
  * @vm: its VM
  * @id: number and APIC ID
+ * @serial: differs between any two vCPUs that ever lived
  * @lock: held across RUN
  * @mode: MODE_*; set with interrupts off
  * @pcpu: the CPU it is loaded on while in RUN, for kicks
@@ -174,6 +175,7 @@ struct halo_vcpu {
 	struct halo_cpu cpu;
 	struct halo_vm *vm;
 	u32 id;
+	u64 serial;
 	struct mutex lock;
 	int mode;
 	int pcpu;
@@ -379,6 +381,7 @@ enum halo_next halo_exit_cr(struct halo_vcpu *vcpu);
 enum halo_next halo_exit_dr(struct halo_vcpu *vcpu);
 enum halo_next halo_exit_xsetbv(struct halo_vcpu *vcpu);
 bool halo_cr0_valid(struct halo_vcpu *vcpu, u64 cr0);
+bool halo_pdptes_load(struct halo_vcpu *vcpu, struct halo_arch *a);
 bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer);
 
 /* irq.c */

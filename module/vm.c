@@ -156,7 +156,7 @@ long halo_vm_create(void *unused, void *arg)
 {
 	const struct halo_create_vm *c = arg;
 	const struct halo_mem_config config = {
-		.fmt = halo_be->format,
+		.fmt = halo_hw.format,
 		.ops = &halo_vm_mem_ops,
 		.gpa_bits = boot_cpu_data.x86_phys_bits,
 		.max_level = halo_hw.page_1g ? GPT_LEVEL_1G : GPT_LEVEL_2M,

@@ -8,13 +8,10 @@
  * things that must not be seen half done (XCR0, debug registers, the host's
  * VMLOAD state).
  */
-#include <linux/hw_breakpoint.h>
 #include <linux/instrumentation.h>
 #include <linux/kvm_host.h>
 #include <linux/percpu.h>
-#include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
-#include <asm/mce.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor-flags.h>
 #include "host.h"
@@ -56,10 +53,6 @@ void svm_load(struct halo_cpu *cpu, int pcpu)
 	if (!h->on)
 		return;
 	svm_vmsave(h->host_pa);
-	if (h->last_id != svm->id) {
-		h->last_id = svm->id;
-		indirect_branch_prediction_barrier();
-	}
 }
 
 /**
@@ -141,26 +134,6 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 		svm->nmi_step_flags = v->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF);
 		v->rflags |= X86_EFLAGS_TF | X86_EFLAGS_RF;
 	}
-}
-
-static void svm_dr_load(struct svm_cpu *svm)
-{
-	if (unlikely(svm->dr_active)) {
-		set_debugreg(0, 7);
-		set_debugreg(svm->dr[0], 0);
-		set_debugreg(svm->dr[1], 1);
-		set_debugreg(svm->dr[2], 2);
-		set_debugreg(svm->dr[3], 3);
-	} else if (unlikely(hw_breakpoint_active())) {
-		set_debugreg(0, 7);
-	}
-}
-
-/* VMRUN has switched DR6 and DR7 only; an exit leaves the host's DR7 disarmed. */
-static void svm_dr_put(void)
-{
-	if (unlikely(hw_breakpoint_active()))
-		hw_breakpoint_restore();
 }
 
 static noinstr void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, u64 host_pa)
@@ -280,9 +253,9 @@ void svm_run(struct halo_cpu *cpu)
 
 	svm_clgi();
 	halo_host_xcr0_load(v->cr4, cpu->xcr0);
-	svm_dr_load(svm);
+	halo_host_dr_load(svm->dr, svm->dr_active);
 	svm_enter(cpu, svm, h->host_pa);
-	svm_dr_put();
+	halo_host_dr_put();
 	cpu->xcr0 = halo_host_xcr0_put(v->cr4) ?: cpu->xcr0;
 	svm_stgi();
 
@@ -299,9 +272,6 @@ void svm_run(struct halo_cpu *cpu)
 	svm_exit_decode(cpu);
 	svm_windows_finish(cpu, svm);
 	svm_shadow_finish(cpu, svm, shadow, rip);
-	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK)) {
-		struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
-
-		do_machine_check(&regs);
-	}
+	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK))
+		halo_host_machine_check();
 }

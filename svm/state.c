@@ -4,15 +4,12 @@
  *
  * Called under the vCPU's mutex, never while it is in the guest.
  */
-#include <linux/atomic.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 #include "svm.h"
-
-static atomic64_t svm_ids = ATOMIC64_INIT(0);
 
 /**
  * svm_cpu_init() - allocate SVM's half of a vCPU
@@ -32,7 +29,6 @@ int svm_cpu_init(struct halo_cpu *cpu)
 		return -ENOMEM;
 	}
 	svm->vmcb_pa = virt_to_phys(svm->vmcb);
-	svm->id = atomic64_inc_return(&svm_ids);
 	cpu->be = svm;
 	return 0;
 }

@@ -72,6 +72,7 @@ static void svm_probe(struct halo_caps *caps)
 	caps->decode_assists = edx & SVM_EDX_DECODE_ASSISTS;
 	caps->flush_by_asid = edx & SVM_EDX_FLUSH_BY_ASID;
 	caps->page_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
+	caps->format = &gpt_npt;
 	caps->error = 0;
 	svm_caps = *caps;
 }
@@ -155,7 +156,6 @@ static int svm_hw_on(void)
 	h->asid_gen++;
 	h->max_asid = cpuid_ebx(CPUID_SVM) - 1;
 	h->next_asid = h->max_asid + 1;
-	h->last_id = 0;
 	h->on = true;
 	return 0;
 }
@@ -176,7 +176,6 @@ static void svm_hw_off(void)
 const struct halo_backend svm_backend = {
 	.name = "AMD-V",
 	.id = 1,
-	.format = &gpt_npt,
 	.probe = svm_probe,
 	.setup = svm_setup,
 	.teardown = svm_teardown,

@@ -14,7 +14,6 @@
  * @vmcb: control block
  * @vmcb_pa: its physical address
  * @asid_gen: generation in which the ASID in @vmcb was given; 0 = none
- * @id: differs between any two vCPUs that ever lived (IBPB on switch)
  * @iret_rip: where the IRET stands that ends NMI blocking
  * @iret_seen: that IRET was intercepted; blocking ends once it is past
  * @nmi_step: TF is ours, to stop right behind that IRET
@@ -28,7 +27,6 @@ struct svm_cpu {
 	struct svm_vmcb *vmcb;
 	u64 vmcb_pa;
 	u64 asid_gen;
-	u64 id;
 	u64 iret_rip;
 	bool iret_seen;
 	bool nmi_step;
@@ -47,7 +45,6 @@ struct svm_cpu {
  * @asid_gen: present ASID generation
  * @next_asid: next ASID to give
  * @max_asid: last one
- * @last_id: the vCPU that ran last (IBPB on switch)
  * @on: EFER.SVME is set by us
  */
 struct svm_host {
@@ -57,7 +54,6 @@ struct svm_host {
 	u64 asid_gen;
 	u32 next_asid;
 	u32 max_asid;
-	u64 last_id;
 	bool on;
 };
 

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * From the capability MSRs (SDM 3D appendix A) to the controls that a vCPU runs
+ * with.  Pure: the MSRs' values come as an array, so that tests feed CPUs that are
+ * not at hand.
+ */
+#ifndef HALO_VMX_CONTROLS_H
+#define HALO_VMX_CONTROLS_H
+
+#include "vmcs.h"
+
+/**
+ * struct vmx_controls - what goes into the VMCS on this machine
+ * @pin: pin-based controls
+ * @cpu: primary processor-based controls, without the windows
+ * @cpu2: secondary processor-based controls
+ * @exit: VM-exit controls
+ * @entry: VM-entry controls, without "IA-32e mode guest"
+ */
+struct vmx_controls {
+	u32 pin;
+	u32 cpu;
+	u32 cpu2;
+	u32 exit;
+	u32 entry;
+};
+
+int vmx_controls_choose(const u64 caps[VMX_CAPS], struct vmx_controls *out, char *text,
+			size_t bytes);
+
+#endif /* HALO_VMX_CONTROLS_H */

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * From the exit reason (SDM 3D appendix C) and its qualification (3C 27.2) to
+ * struct halo_hwexit.
+ *
+ * A translation and nothing else: what to do about an exit is the core's.  What
+ * belongs to a reason is read only for that reason.
+ */
+#include "vmx.h"
+
+/*
+ * What a reason is to the core.  Those that are none here (0) are told as unknown:
+ * nothing that leads to them is enabled, or, a task switch, nothing can do it.
+ */
+static const u8 vmx_took[VMX_REASONS] = {
+	[VMX_REASON_EXT_INTR] = HW_INTR,
+	[VMX_REASON_TRIPLE_FAULT] = HW_SHUTDOWN,
+	[VMX_REASON_INIT] = HW_INIT,
+	[VMX_REASON_IO_SMI ... VMX_REASON_SMI] = HW_INTR,
+	[VMX_REASON_INTR_WINDOW] = HW_INTR_WINDOW,
+	[VMX_REASON_NMI_WINDOW] = HW_NMI_WINDOW,
+	[VMX_REASON_CPUID] = HW_CPUID,
+	[VMX_REASON_GETSEC] = HW_UNDEFINED,
+	[VMX_REASON_HLT] = HW_HLT,
+	[VMX_REASON_INVD] = HW_WBINVD,
+	[VMX_REASON_RDPMC] = HW_RDPMC,
+	[VMX_REASON_RSM] = HW_UNDEFINED,
+	[VMX_REASON_VMCALL] = HW_HYPERCALL,
+	[VMX_REASON_VMCLEAR ... VMX_REASON_VMXON] = HW_UNDEFINED,
+	[VMX_REASON_CR] = HW_CR,
+	[VMX_REASON_DR] = HW_DR,
+	[VMX_REASON_IO] = HW_PIO,
+	[VMX_REASON_RDMSR] = HW_RDMSR,
+	[VMX_REASON_WRMSR] = HW_WRMSR,
+	[VMX_REASON_MWAIT] = HW_UNDEFINED,
+	[VMX_REASON_MONITOR] = HW_UNDEFINED,
+	[VMX_REASON_PAUSE] = HW_PAUSE,
+	[VMX_REASON_EPT_VIOLATION] = HW_MEMORY,
+	[VMX_REASON_INVEPT] = HW_UNDEFINED,
+	[VMX_REASON_INVVPID] = HW_UNDEFINED,
+	[VMX_REASON_WBINVD] = HW_WBINVD,
+	[VMX_REASON_XSETBV] = HW_XSETBV,
+	[VMX_REASON_VMFUNC ... VMX_REASON_ENCLS] = HW_UNDEFINED,
+	[VMX_REASON_PCONFIG] = HW_UNDEFINED,
+	[VMX_REASON_UMWAIT ... VMX_REASON_ENCLV] = HW_UNDEFINED,
+	[VMX_REASON_SEAMCALL ... VMX_REASON_TDCALL] = HW_UNDEFINED,
+};
+
+static void vmx_decode_io(struct halo_hwexit *x, u64 qual)
+{
+	x->io.port = qual >> VMX_IO_PORT_SHIFT;
+	x->io.in = qual & VMX_IO_IN;
+	x->io.string = qual & VMX_IO_STRING;
+	x->io.rep = qual & VMX_IO_REP;
+	x->io.size = (qual & VMX_IO_SIZE) + 1;
+	x->io.addr_size = 0;
+}
+
+static void vmx_decode_ept(struct halo_hwexit *x, struct vmx_fields *f, u64 qual)
+{
+	const u64 of_guest = VMX_EPT_GLA_VALID | VMX_EPT_GLA_TRANSLATED;
+
+	x->mem.gpa = vmx_get(f, VMCS_GUEST_PHYS_ADDR);
+	x->mem.write = qual & VMX_EPT_WRITE;
+	x->mem.exec = qual & VMX_EPT_FETCH;
+	/* Without a linear address it was the loading of PDPTEs. */
+	x->mem.walk = (qual & of_guest) != of_guest;
+}
+
+static void vmx_decode_cr(struct halo_hwexit *x, u64 qual)
+{
+	static const u8 op[] = { CR_OP_WRITE, CR_OP_READ, CR_OP_CLTS, CR_OP_LMSW };
+
+	x->cr.nr = qual & VMX_CR_NUMBER;
+	x->cr.op = op[qual >> VMX_CR_TYPE_SHIFT & 3];
+	x->cr.gpr = x->cr.op == CR_OP_WRITE || x->cr.op == CR_OP_READ ?
+		    qual >> VMX_CR_GPR_SHIFT & 0xf : CR_GPR_UNKNOWN;
+}
+
+static void vmx_decode_dr(struct halo_hwexit *x, u64 qual)
+{
+	x->cr.nr = qual & VMX_DR_NUMBER;
+	x->cr.op = qual & VMX_DR_READ ? CR_OP_READ : CR_OP_WRITE;
+	x->cr.gpr = qual >> VMX_DR_GPR_SHIFT & 0xf;
+}
+
+static void vmx_decode_exception(struct halo_cpu *cpu, struct vmx_fields *f)
+{
+	struct halo_hwexit *x = &cpu->exit;
+	u32 info = vmx_get(f, VMCS_EXIT_INTR_INFO);
+
+	x->exc.vector = info & VMX_INTR_VECTOR;
+	if ((info & VMX_INTR_TYPE) == VMX_INTR_NMI) {
+		x->reason = HW_NMI;
+		return;
+	}
+	if (x->exc.vector == 18) {
+		x->reason = HW_MACHINE_CHECK;
+		return;
+	}
+	x->reason = HW_EXCEPTION;
+	x->exc.has_error = info & VMX_INTR_ERROR_CODE;
+	x->exc.error = x->exc.has_error ? vmx_get(f, VMCS_EXIT_INTR_ERROR) : 0;
+	/* The CPU has not put the cause of a #DB into DR6. */
+	x->exc.qual = x->exc.vector == 1 ? vmx_get(f, VMCS_EXIT_QUALIFICATION) : 0;
+	/* INT1 is a trap. */
+	if ((info & VMX_INTR_TYPE) == VMX_INTR_PRIV_EXCEPTION)
+		cpu->rip += vmx_get(f, VMCS_EXIT_INSN_LEN);
+}
+
+/**
+ * vmx_exit_decode() - fill in cpu->exit
+ * @cpu: the vCPU, just out of the guest
+ */
+void vmx_exit_decode(struct halo_cpu *cpu)
+{
+	struct vmx_cpu *vmx = to_vmx(cpu);
+	struct vmx_fields *f = &vmx->vmcs;
+	struct halo_hwexit *x = &cpu->exit;
+	u32 reason = vmx->reason & 0xffff;
+
+	x->insn_avail = 0;
+	x->insn_len = 0;
+	if (unlikely(vmx->failed || (vmx->reason & VMX_REASON_ENTRY_FAILED))) {
+		x->reason = HW_ENTRY_FAILED;
+		x->code = vmx->failed ? vmx_get(f, VMCS_INSN_ERROR) : vmx->reason;
+		return;
+	}
+	x->reason = (reason < VMX_REASONS ? vmx_took[reason] : HW_NONE) ?: HW_UNKNOWN;
+	switch (reason) {
+	case VMX_REASON_EXCEPTION_NMI:
+		vmx_decode_exception(cpu, f);
+		return;
+	case VMX_REASON_EPT_VIOLATION:
+		vmx_decode_ept(x, f, vmx_get(f, VMCS_EXIT_QUALIFICATION));
+		return;
+	case VMX_REASON_EXT_INTR:
+	case VMX_REASON_TRIPLE_FAULT:
+	case VMX_REASON_INIT:
+	case VMX_REASON_INTR_WINDOW:
+	case VMX_REASON_NMI_WINDOW:
+		return;
+	case VMX_REASON_IO:
+		vmx_decode_io(x, vmx_get(f, VMCS_EXIT_QUALIFICATION));
+		break;
+	case VMX_REASON_CR:
+		vmx_decode_cr(x, vmx_get(f, VMCS_EXIT_QUALIFICATION));
+		break;
+	case VMX_REASON_DR:
+		vmx_decode_dr(x, vmx_get(f, VMCS_EXIT_QUALIFICATION));
+		break;
+	}
+	/* The reasons that are left are instructions. */
+	x->insn_len = vmx_get(f, VMCS_EXIT_INSN_LEN);
+	if (unlikely(x->reason == HW_UNKNOWN))
+		x->code = vmx->reason;
+}
