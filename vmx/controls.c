@@ -31,6 +31,7 @@ static const struct vmx_wanted vmx_wanted[] = {
 	{ PIN, NEED, VMX_PIN_EXT_INTR, "external-interrupt exiting" },	/* the host's */
 	{ PIN, NEED, VMX_PIN_NMI, "NMI exiting" },			/* the host's */
 	{ PIN, NEED, VMX_PIN_VIRTUAL_NMIS, "virtual NMIs" },
+	{ PIN, MAY, VMX_PIN_PREEMPTION_TIMER, "preemption timer" },
 	{ PIN, NOT, VMX_PIN_POSTED_INTR, "posted interrupts" },
 	{ CPU, NEED, VMX_CPU_INTR_WINDOW, "interrupt-window exiting" },
 	{ CPU, NEED, VMX_CPU_NMI_WINDOW, "NMI-window exiting" },

@@ -103,6 +103,9 @@ void vmx_put(struct halo_cpu *cpu)
 		return;
 	vmx->loaded = false;
 	rdmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
+	/* Selectors may be of the LDT. */
+	if (vmx->host.ldt)
+		asm volatile("lldt %0" : : "m" (vmx->host.ldt));
 	if (vmx->host.ds | vmx->host.es) {
 		loadsegment(ds, vmx->host.ds);
 		loadsegment(es, vmx->host.es);
@@ -115,8 +118,6 @@ void vmx_put(struct halo_cpu *cpu)
 	if (vmx->host.gs)
 		load_gs_index(vmx->host.gs);
 	wrmsrl(MSR_KERNEL_GS_BASE, vmx->host.kernel_gs_base);
-	if (vmx->host.ldt)
-		asm volatile("lldt %0" : : "m" (vmx->host.ldt));
 	invalidate_tss_limit();
 	load_gdt(&vmx->host.gdt);
 	load_idt(&vmx->host.idt);
@@ -167,8 +168,14 @@ static void vmx_event_prepare(struct halo_cpu *cpu, struct vmx_cpu *vmx)
 			info |= VMX_INTR_ERROR_CODE;
 			vmx_set(f, VMCS_ENTRY_ERROR_CODE, e->error);
 		}
+		/*
+		 * An interrupt that was taken goes in, even if userspace has put IF to 0
+		 * since: as a software interrupt, which asks for no IF.
+		 */
+		if (e->type == EVENT_INTR && !(cpu->rflags & X86_EFLAGS_IF))
+			info |= VMX_INTR_SOFT_INTR;
 		/* What is pushed is RIP plus this, which some CPUs want to be more than 0. */
-		if (e->type == EVENT_SOFT_INT) {
+		if ((info & VMX_INTR_TYPE) == VMX_INTR_SOFT_INTR) {
 			vmx_set(f, VMCS_GUEST_RIP, cpu->rip - vmx_soft_len());
 			vmx_set(f, VMCS_ENTRY_INSN_LEN, vmx_soft_len());
 		}
@@ -288,8 +295,8 @@ static void vmx_event_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injec
 		break;
 	case VMX_INTR_SOFT_INTR:
 		/* So does INT n, unless it came from us. */
-		if (injected == EVENT_SOFT_INT) {
-			e->type = EVENT_SOFT_INT;
+		if (injected == EVENT_SOFT_INT || injected == EVENT_INTR) {
+			e->type = injected;
 			cpu->rip += vmx_soft_len();
 		}
 		break;
@@ -297,7 +304,7 @@ static void vmx_event_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injec
 }
 
 /* What the exit left of blocking; an IRET that faulted has not ended it (27.2.3). */
-static void vmx_windows_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx)
+static void vmx_windows_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injected)
 {
 	struct vmx_fields *f = &vmx->vmcs;
 	u32 state = vmx_get(f, VMCS_GUEST_INTERRUPTIBILITY);
@@ -305,7 +312,13 @@ static void vmx_windows_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx)
 	u32 info;
 
 	cpu->shadow = state & (VMX_BLOCK_STI | VMX_BLOCK_MOV_SS);
-	cpu->nmi_masked = (state & VMX_BLOCK_NMI) || cpu->event.type == EVENT_NMI;
+	/*
+	 * Blocked is only who was, or was just given one: Bochs 2.7 does not lift at an
+	 * entry what another guest's NMI has left.
+	 */
+	cpu->nmi_masked = (state & VMX_BLOCK_NMI) && (cpu->nmi_masked || injected == EVENT_NMI);
+	if (cpu->event.type == EVENT_NMI)
+		cpu->nmi_masked = true;
 	if (vmx->reason == VMX_REASON_EXCEPTION_NMI && !vectoring) {
 		info = vmx_get(f, VMCS_EXIT_INTR_INFO);
 		if ((info & VMX_INTR_NMI_UNBLOCKED) && (info & VMX_INTR_VECTOR) != 8)
@@ -332,7 +345,7 @@ static void vmx_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injected)
 	cpu->gpr[GPR_RSP] = vmx_get(f, VMCS_GUEST_RSP);
 	cpu->rflags = vmx_get(f, VMCS_GUEST_RFLAGS);
 	vmx_event_finish(cpu, vmx, injected);
-	vmx_windows_finish(cpu, vmx);
+	vmx_windows_finish(cpu, vmx, injected);
 }
 
 /**
