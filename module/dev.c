@@ -143,24 +143,18 @@ out:
 	return err;
 }
 
-/* Is the hardware free? Only a look: halo_hw_get() decides. */
-static bool halo_hw_busy(void)
-{
-	bool busy = false;
-
-	mutex_lock(&halo_hw_lock);
-	if (!halo_hw_users && !halo_hw.error)
-		busy = halo_host_busy();
-	mutex_unlock(&halo_hw_lock);
-	return busy;
-}
-
 static void halo_cap_backend(struct halo_cap_query *q)
 {
+	bool busy;
+
+	/* Only a look: halo_hw_get() decides. */
+	mutex_lock(&halo_hw_lock);
+	busy = !halo_hw_users && !halo_hw.error && halo_host_busy();
+	mutex_unlock(&halo_hw_lock);
 	if (halo_hw.error) {
 		q->reason = halo_hw.error == -EPERM ? HALO_REASON_FIRMWARE : HALO_REASON_CPU;
 		strscpy(q->text, halo_hw.text, sizeof(q->text));
-	} else if (halo_hw_busy()) {
+	} else if (busy) {
 		q->reason = HALO_REASON_BUSY;
 		halo_busy_text(q->text, sizeof(q->text));
 	} else {
@@ -295,24 +289,6 @@ static struct miscdevice halo_misc = {
 	.mode = 0660,
 };
 
-static void halo_probe(void)
-{
-	switch (boot_cpu_data.x86_vendor) {
-	case X86_VENDOR_AMD:
-	case X86_VENDOR_HYGON:
-		halo_be = &svm_backend;
-		break;
-	case X86_VENDOR_INTEL:
-	case X86_VENDOR_CENTAUR:
-	case X86_VENDOR_ZHAOXIN:
-		halo_be = &vmx_backend;
-		break;
-	default:
-		halo_be = boot_cpu_has(X86_FEATURE_VMX) ? &vmx_backend : &svm_backend;
-	}
-	halo_be->probe(&halo_hw);
-}
-
 static void halo_cpuid_native(void *opaque, u32 leaf, u32 subleaf, u32 regs[4])
 {
 	cpuid_count(leaf, subleaf, &regs[0], &regs[1], &regs[2], &regs[3]);
@@ -340,7 +316,11 @@ static int __init halo_init(void)
 	int err;
 
 	halo_host_init();
-	halo_probe();
+	if (boot_cpu_has(X86_FEATURE_VMX) || boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		halo_be = &vmx_backend;
+	else
+		halo_be = &svm_backend;
+	halo_be->probe(&halo_hw);
 	err = halo_cpuid_init();
 	if (err)
 		return err;

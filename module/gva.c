@@ -48,11 +48,8 @@ unsigned int halo_cpl(struct halo_vcpu *vcpu)
 	return (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
 }
 
-/**
- * halo_code_mode() - how the bytes at RIP are to be read
- * @vcpu: the vCPU
- */
-enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu)
+/* How the bytes at RIP are to be read. */
+static enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu)
 {
 	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
 
@@ -234,16 +231,12 @@ fault:
 	return -EFAULT;
 }
 
-/**
- * halo_fetch() - the instruction bytes at RIP into vcpu->bytes
- * @vcpu: the vCPU
- *
- * The guest has just fetched them itself, so accessed bits are set and rights
- * were checked; a walk that fails now lost a race with another vCPU.
- *
- * Return: number of bytes, at least 1; -EFAULT with the #PF queued.
+/*
+ * The instruction bytes at RIP into vcpu->bytes: how many, at least 1; -EFAULT with
+ * the #PF queued.  The guest has just fetched them itself, so accessed bits are set
+ * and rights were checked; a walk that fails now lost a race with another vCPU.
  */
-int halo_fetch(struct halo_vcpu *vcpu)
+static int halo_fetch(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	struct halo_walk_result res;

@@ -50,35 +50,6 @@ static struct preempt_ops halo_preempt_ops = {
 	.sched_out = halo_sched_out,
 };
 
-/**
- * halo_vcpu_load() - begin a RUN: FPU and CPU state are the guest's to switch
- * @vcpu: the vCPU, locked
- */
-void halo_vcpu_load(struct halo_vcpu *vcpu)
-{
-	int cpu;
-
-	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
-	cpu = get_cpu();
-	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
-	preempt_notifier_register(&vcpu->pn);
-	halo_load_here(vcpu, cpu);
-	put_cpu();
-}
-
-/**
- * halo_vcpu_put() - end a RUN
- * @vcpu: the vCPU, locked
- */
-void halo_vcpu_put(struct halo_vcpu *vcpu)
-{
-	preempt_disable();
-	halo_put_here(vcpu);
-	preempt_notifier_unregister(&vcpu->pn);
-	preempt_enable();
-	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
-}
-
 /* Anything that must be looked at before the guest may run. */
 static bool halo_must_wait(struct halo_vcpu *vcpu)
 {
@@ -207,7 +178,7 @@ stop:
 int halo_vcpu_run(struct halo_vcpu *vcpu)
 {
 	enum halo_next next;
-	int err;
+	int cpu, err;
 
 	if (vcpu->stopped)
 		return -ESHUTDOWN;
@@ -220,11 +191,23 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 	if (READ_ONCE(vcpu->state->flags) & HALO_RUN_IMMEDIATE_EXIT)
 		return -EINTR;
 
-	halo_vcpu_load(vcpu);
+	/* FPU and CPU state are the guest's to switch from here. */
+	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
+	cpu = get_cpu();
+	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
+	preempt_notifier_register(&vcpu->pn);
+	halo_load_here(vcpu, cpu);
+	put_cpu();
+
 	next = halo_reply_take(vcpu);
 	while (next == NEXT_RESUME)
 		next = halo_loop_once(vcpu);
-	halo_vcpu_put(vcpu);
+
+	preempt_disable();
+	halo_put_here(vcpu);
+	preempt_notifier_unregister(&vcpu->pn);
+	preempt_enable();
+	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
 	halo_state_provide(vcpu);
 	return next == NEXT_FORWARD ? 0 : vcpu->error;
 }

@@ -122,11 +122,6 @@ static bool halo_crs_valid(struct halo_vcpu *vcpu, const struct halo_state *s)
 	return halo_xcr0_valid(&vcpu->caps, s->xcr0) || s->xcr0 == XFEATURE_MASK_FP;
 }
 
-static bool halo_drs_valid(const struct halo_state *s)
-{
-	return !(s->dr[4] >> 32) && !(s->dr[5] >> 32);
-}
-
 static bool halo_event_valid(const struct halo_state *s)
 {
 	if (s->event_type > HALO_EVENT_SOFT_INT || s->event_has_error > 1 ||
@@ -148,7 +143,7 @@ static bool halo_state_valid(struct halo_vcpu *vcpu, const struct halo_state *s,
 		return false;
 	if ((groups & HALO_STATE_CRS) && !halo_crs_valid(vcpu, s))
 		return false;
-	if ((groups & HALO_STATE_DRS) && !halo_drs_valid(s))
+	if ((groups & HALO_STATE_DRS) && ((s->dr[4] | s->dr[5]) >> 32))
 		return false;
 	if ((groups & HALO_STATE_EVENTS) && !halo_event_valid(s))
 		return false;

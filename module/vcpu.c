@@ -389,24 +389,6 @@ static const struct file_operations halo_vcpu_fops = {
 	.llseek = noop_llseek,
 };
 
-static int halo_vcpu_room(const struct halo_vm *vm, u32 id)
-{
-	unsigned int i;
-
-	for (i = 0; i < vm->nr_vcpus; i++)
-		if (vm->vcpus[i]->id == id)
-			return -EEXIST;
-	return 0;
-}
-
-static void halo_vcpu_publish(struct halo_vm *vm, struct halo_vcpu *vcpu)
-{
-	vm->vcpus[vm->nr_vcpus] = vcpu;
-	vm->lapics[vm->nr_vcpus] = &vcpu->lapic;
-	/* Pairs with the acquires of those who walk the arrays unlocked. */
-	smp_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
-}
-
 /**
  * halo_vcpu_create() - HALO_VM_CREATE_VCPU: a new vCPU
  * @obj: its VM
@@ -420,6 +402,7 @@ long halo_vcpu_create(void *obj, void *arg)
 	struct halo_vm *vm = obj;
 	struct halo_vcpu *vcpu;
 	struct file *file;
+	unsigned int i;
 	int fd, err;
 
 	c->ring_entries = c->ring_entries ?: HALO_RING_ENTRIES_DEFAULT;
@@ -434,9 +417,10 @@ long halo_vcpu_create(void *obj, void *arg)
 		goto free;
 	}
 	mutex_lock(&vm->lock);
-	err = halo_vcpu_room(vm, vcpu->id);
-	if (err)
-		goto unlock;
+	err = -EEXIST;
+	for (i = 0; i < vm->nr_vcpus; i++)
+		if (vm->vcpus[i]->id == vcpu->id)
+			goto unlock;
 	file = anon_inode_getfile("halo-vcpu", &halo_vcpu_fops, vcpu, O_RDWR);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
@@ -444,7 +428,10 @@ long halo_vcpu_create(void *obj, void *arg)
 	}
 	/* The file's release drops this reference; from here nothing fails. */
 	refcount_inc(&vm->ref);
-	halo_vcpu_publish(vm, vcpu);
+	vm->vcpus[i] = vcpu;
+	vm->lapics[i] = &vcpu->lapic;
+	/* Pairs with the acquires of those who walk the arrays unlocked. */
+	smp_store_release(&vm->nr_vcpus, i + 1);
 	mutex_unlock(&vm->lock);
 	fd_install(fd, file);
 	return fd;

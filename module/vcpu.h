@@ -240,7 +240,7 @@ static inline struct halo_vcpu *to_vcpu(struct halo_cpu *cpu)
  */
 static inline unsigned int halo_vm_vcpus(struct halo_vm *vm)
 {
-	/* Pairs with the release in halo_vcpu_publish(). */
+	/* Pairs with the release in halo_vcpu_create(). */
 	return smp_load_acquire(&vm->nr_vcpus);
 }
 
@@ -311,8 +311,6 @@ void halo_state_reset(struct halo_vcpu *vcpu, bool init);
 
 /* run.c */
 int halo_vcpu_run(struct halo_vcpu *vcpu);
-void halo_vcpu_load(struct halo_vcpu *vcpu);
-void halo_vcpu_put(struct halo_vcpu *vcpu);
 
 /* event.c */
 enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
@@ -355,10 +353,8 @@ int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf
 		 unsigned int size, bool write);
 
 /* gva.c */
-int halo_fetch(struct halo_vcpu *vcpu);
 int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn);
 int halo_insn_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind);
-enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu);
 unsigned int halo_cpl(struct halo_vcpu *vcpu);
 bool halo_mode64(struct halo_vcpu *vcpu);
 int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *gpa);

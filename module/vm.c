@@ -43,10 +43,16 @@ static void halo_vm_flush(struct halo_mem *mem)
 
 static const struct halo_mem_ops halo_vm_mem_ops = { .flush = halo_vm_flush };
 
-static void halo_vm_free(struct halo_vm *vm)
+/**
+ * halo_vm_put() - drop a reference; the last one ends the VM
+ * @vm: the VM
+ */
+void halo_vm_put(struct halo_vm *vm)
 {
 	unsigned int i;
 
+	if (!refcount_dec_and_test(&vm->ref))
+		return;
 	for (i = 0; i < vm->nr_vcpus; i++)
 		hrtimer_cancel(&vm->vcpus[i]->timer);
 	halo_mem_destroy(&vm->mem);
@@ -56,16 +62,6 @@ static void halo_vm_free(struct halo_vm *vm)
 	mutex_destroy(&vm->lock);
 	kvfree(vm);
 	halo_hw_put();
-}
-
-/**
- * halo_vm_put() - drop a reference; the last one ends the VM
- * @vm: the VM
- */
-void halo_vm_put(struct halo_vm *vm)
-{
-	if (refcount_dec_and_test(&vm->ref))
-		halo_vm_free(vm);
 }
 
 static_assert(HALO_MEM_READONLY == HALO_SLOT_READONLY);

@@ -116,35 +116,6 @@ static struct svm_seg *svm_seg(struct svm_vmcb *v, unsigned int i)
 	return i < SEG_LDTR ? &v->seg[i] : i == SEG_LDTR ? &v->ldtr : &v->tr;
 }
 
-static void svm_get_segs(struct halo_arch *a, struct svm_vmcb *v)
-{
-	unsigned int i;
-
-	for (i = 0; i < SEG_COUNT; i++)
-		svm_seg_get(&a->seg[i], svm_seg(v, i));
-	/* CPL stands beside SS in the VMCB and in SS.DPL everywhere else. */
-	a->seg[SEG_SS].attrib &= ~(3 << SEG_ATTR_DPL_SHIFT);
-	a->seg[SEG_SS].attrib |= (v->cpl & 3) << SEG_ATTR_DPL_SHIFT;
-	a->gdt.base = v->gdtr.base;
-	a->gdt.limit = v->gdtr.limit;
-	a->idt.base = v->idtr.base;
-	a->idt.limit = v->idtr.limit;
-}
-
-static void svm_set_segs(const struct halo_arch *a, struct svm_vmcb *v)
-{
-	unsigned int i;
-
-	for (i = 0; i < SEG_COUNT; i++)
-		svm_seg_set(svm_seg(v, i), &a->seg[i]);
-	v->cpl = (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
-	v->gdtr.base = a->gdt.base;
-	v->gdtr.limit = a->gdt.limit;
-	v->idtr.base = a->idt.base;
-	v->idtr.limit = a->idt.limit;
-	v->clean &= ~(SVM_CLEAN_SEG | SVM_CLEAN_DT);
-}
-
 /*
  * The guest's CR0 runs in the CPU but for CD and NW, which would make the
  * host's cache slow; while they are set, reads and all writes exit.
@@ -155,69 +126,13 @@ static void svm_cr0_update(struct svm_cpu *svm, u64 cr0)
 	u64 real = cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
 
 	svm->cr0 = cr0;
-	if (v->cr0 != real) {
-		v->cr0 = real;
-		v->clean &= ~SVM_CLEAN_CR;
-	}
+	v->cr0 = real;
 	svm_intercept(v, SVM_CR_READ + 0, cr0 != real);
 	svm_intercept(v, SVM_CR_WRITE + 0, cr0 != real);
 }
 
-static void svm_get_crs(struct halo_arch *a, struct svm_cpu *svm)
-{
-	const struct svm_vmcb *v = svm->vmcb;
-
-	/* TS and MP may have changed without an exit. */
-	a->cr0 = v->cr0 | (svm->cr0 & (X86_CR0_CD | X86_CR0_NW));
-	a->cr2 = v->cr2;
-	a->cr3 = v->cr3;
-	a->cr4 = v->cr4;
-	a->efer = v->efer & ~(u64)EFER_SVME;
-}
-
-static void svm_set_crs(const struct halo_arch *a, struct svm_cpu *svm)
-{
-	struct svm_vmcb *v = svm->vmcb;
-
-	svm_cr0_update(svm, a->cr0);
-	v->cr2 = a->cr2;
-	v->cr3 = a->cr3;
-	v->cr4 = a->cr4;
-	v->efer = a->efer | EFER_SVME;
-	v->clean &= ~(SVM_CLEAN_CR | SVM_CLEAN_CR2);
-}
-
-static void svm_get_drs(struct halo_arch *a, struct svm_cpu *svm)
-{
-	memcpy(a->dr, svm->dr, sizeof(svm->dr));
-	a->dr[4] = svm->vmcb->dr6;
-	a->dr[5] = svm->vmcb->dr7;
-}
-
-static void svm_set_drs(const struct halo_arch *a, struct svm_cpu *svm)
-{
-	memcpy(svm->dr, a->dr, sizeof(svm->dr));
-	svm->vmcb->dr6 = a->dr[4];
-	svm->vmcb->dr7 = a->dr[5];
-	svm->dr_active = a->dr[5] & 0xff;
-	svm->vmcb->clean &= ~SVM_CLEAN_DR;
-}
-
 static_assert(offsetof(struct halo_arch, sysenter_eip) - offsetof(struct halo_arch, star) ==
 	      offsetof(struct svm_vmcb, sysenter_eip) - offsetof(struct svm_vmcb, star));
-
-static void svm_get_msrs(struct halo_arch *a, const struct svm_vmcb *v)
-{
-	memcpy(a->msrs, v->msrs, sizeof(a->msrs));
-	a->pat = v->g_pat;
-}
-
-static void svm_set_msrs(const struct halo_arch *a, struct svm_vmcb *v)
-{
-	memcpy(v->msrs, a->msrs, sizeof(v->msrs));
-	v->g_pat = a->pat;
-	v->clean &= ~SVM_CLEAN_NPT;
-}
 
 /**
  * svm_state_get() - copy groups of registers out of the VMCB
@@ -227,15 +142,38 @@ static void svm_set_msrs(const struct halo_arch *a, struct svm_vmcb *v)
 void svm_state_get(struct halo_cpu *cpu, u32 groups)
 {
 	struct svm_cpu *svm = to_svm(cpu);
+	struct svm_vmcb *v = svm->vmcb;
+	struct halo_arch *a = &cpu->arch;
+	unsigned int i;
 
-	if (groups & ARCH_SEGS)
-		svm_get_segs(&cpu->arch, svm->vmcb);
-	if (groups & ARCH_CRS)
-		svm_get_crs(&cpu->arch, svm);
-	if (groups & ARCH_DRS)
-		svm_get_drs(&cpu->arch, svm);
-	if (groups & ARCH_MSRS)
-		svm_get_msrs(&cpu->arch, svm->vmcb);
+	if (groups & ARCH_SEGS) {
+		for (i = 0; i < SEG_COUNT; i++)
+			svm_seg_get(&a->seg[i], svm_seg(v, i));
+		/* CPL stands beside SS in the VMCB and in SS.DPL everywhere else. */
+		a->seg[SEG_SS].attrib &= ~(3 << SEG_ATTR_DPL_SHIFT);
+		a->seg[SEG_SS].attrib |= (v->cpl & 3) << SEG_ATTR_DPL_SHIFT;
+		a->gdt.base = v->gdtr.base;
+		a->gdt.limit = v->gdtr.limit;
+		a->idt.base = v->idtr.base;
+		a->idt.limit = v->idtr.limit;
+	}
+	if (groups & ARCH_CRS) {
+		/* TS and MP may have changed without an exit. */
+		a->cr0 = v->cr0 | (svm->cr0 & (X86_CR0_CD | X86_CR0_NW));
+		a->cr2 = v->cr2;
+		a->cr3 = v->cr3;
+		a->cr4 = v->cr4;
+		a->efer = v->efer & ~(u64)EFER_SVME;
+	}
+	if (groups & ARCH_DRS) {
+		memcpy(a->dr, svm->dr, sizeof(svm->dr));
+		a->dr[4] = v->dr6;
+		a->dr[5] = v->dr7;
+	}
+	if (groups & ARCH_MSRS) {
+		memcpy(a->msrs, v->msrs, sizeof(a->msrs));
+		a->pat = v->g_pat;
+	}
 }
 
 /**
@@ -246,15 +184,40 @@ void svm_state_get(struct halo_cpu *cpu, u32 groups)
 void svm_state_set(struct halo_cpu *cpu, u32 groups)
 {
 	struct svm_cpu *svm = to_svm(cpu);
+	struct svm_vmcb *v = svm->vmcb;
+	const struct halo_arch *a = &cpu->arch;
+	unsigned int i;
 
-	if (groups & ARCH_SEGS)
-		svm_set_segs(&cpu->arch, svm->vmcb);
-	if (groups & ARCH_CRS)
-		svm_set_crs(&cpu->arch, svm);
-	if (groups & ARCH_DRS)
-		svm_set_drs(&cpu->arch, svm);
-	if (groups & ARCH_MSRS)
-		svm_set_msrs(&cpu->arch, svm->vmcb);
+	if (groups & ARCH_SEGS) {
+		for (i = 0; i < SEG_COUNT; i++)
+			svm_seg_set(svm_seg(v, i), &a->seg[i]);
+		v->cpl = (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
+		v->gdtr.base = a->gdt.base;
+		v->gdtr.limit = a->gdt.limit;
+		v->idtr.base = a->idt.base;
+		v->idtr.limit = a->idt.limit;
+		v->clean &= ~(SVM_CLEAN_SEG | SVM_CLEAN_DT);
+	}
+	if (groups & ARCH_CRS) {
+		svm_cr0_update(svm, a->cr0);
+		v->cr2 = a->cr2;
+		v->cr3 = a->cr3;
+		v->cr4 = a->cr4;
+		v->efer = a->efer | EFER_SVME;
+		v->clean &= ~(SVM_CLEAN_CR | SVM_CLEAN_CR2);
+	}
+	if (groups & ARCH_DRS) {
+		memcpy(svm->dr, a->dr, sizeof(svm->dr));
+		v->dr6 = a->dr[4];
+		v->dr7 = a->dr[5];
+		svm->dr_active = a->dr[5] & 0xff;
+		v->clean &= ~SVM_CLEAN_DR;
+	}
+	if (groups & ARCH_MSRS) {
+		memcpy(v->msrs, a->msrs, sizeof(v->msrs));
+		v->g_pat = a->pat;
+		v->clean &= ~SVM_CLEAN_NPT;
+	}
 }
 
 /**

@@ -27,15 +27,15 @@
 #define SVM_EDX_FLUSH_BY_ASID	BIT(6)
 #define SVM_EDX_DECODE_ASSISTS	BIT(7)
 
-#define IOPM_ORDER		2	/* 12 KiB used (15.10.1) */
-#define MSRPM_ORDER		1	/* 8 KiB (15.11) */
+#define IOPM_BYTES		0x3000	/* 15.10.1 */
+#define MSRPM_BYTES		0x2000	/* 15.11 */
 
 DEFINE_PER_CPU(struct svm_host, svm_host);
 
 struct halo_caps svm_caps;
 u64 svm_iopm_pa, svm_msrpm_pa;
 
-static struct page *svm_iopm, *svm_msrpm;
+static u8 *svm_maps;		/* IOPM, then MSRPM */
 
 /*
  * MSRs that the guest reads and writes in the CPU: those that VMRUN, VMLOAD
@@ -98,48 +98,38 @@ static void svm_teardown(void)
 	for_each_possible_cpu(cpu) {
 		struct svm_host *h = per_cpu_ptr(&svm_host, cpu);
 
-		if (h->hsave)
-			__free_page(h->hsave);
-		if (h->host)
-			__free_page(h->host);
+		if (h->pages)
+			__free_pages(h->pages, 1);
 		memset(h, 0, sizeof(*h));
 	}
-	if (svm_iopm)
-		__free_pages(svm_iopm, IOPM_ORDER);
-	if (svm_msrpm)
-		__free_pages(svm_msrpm, MSRPM_ORDER);
-	svm_iopm = NULL;
-	svm_msrpm = NULL;
+	free_pages_exact(svm_maps, IOPM_BYTES + MSRPM_BYTES);
 }
 
 static int svm_setup(void)
 {
 	unsigned int cpu, i;
 
-	svm_iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
-	svm_msrpm = alloc_pages(GFP_KERNEL, MSRPM_ORDER);
-	if (!svm_iopm || !svm_msrpm)
-		goto nomem;
-	memset(page_address(svm_iopm), 0xff, PAGE_SIZE << IOPM_ORDER);
-	memset(page_address(svm_msrpm), 0xff, PAGE_SIZE << MSRPM_ORDER);
+	svm_maps = alloc_pages_exact(IOPM_BYTES + MSRPM_BYTES, GFP_KERNEL);
+	if (!svm_maps)
+		return -ENOMEM;
+	memset(svm_maps, 0xff, IOPM_BYTES + MSRPM_BYTES);
 	for (i = 0; i < ARRAY_SIZE(svm_msr_through); i++)
-		svm_msrpm_allow(page_address(svm_msrpm), svm_msr_through[i]);
-	svm_iopm_pa = page_to_phys(svm_iopm);
-	svm_msrpm_pa = page_to_phys(svm_msrpm);
+		svm_msrpm_allow(svm_maps + IOPM_BYTES, svm_msr_through[i]);
+	svm_iopm_pa = virt_to_phys(svm_maps);
+	svm_msrpm_pa = svm_iopm_pa + IOPM_BYTES;
 
 	for_each_possible_cpu(cpu) {
 		struct svm_host *h = per_cpu_ptr(&svm_host, cpu);
 
-		h->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
-		h->host = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
-		if (!h->hsave || !h->host)
-			goto nomem;
-		h->host_pa = page_to_phys(h->host);
+		h->pages = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 1);
+		if (!h->pages) {
+			svm_teardown();
+			return -ENOMEM;
+		}
+		h->hsave_pa = page_to_phys(h->pages);
+		h->host_pa = h->hsave_pa + PAGE_SIZE;
 	}
 	return 0;
-nomem:
-	svm_teardown();
-	return -ENOMEM;
 }
 
 static int svm_hw_on(void)
@@ -151,7 +141,7 @@ static int svm_hw_on(void)
 	if (efer & EFER_SVME)
 		return -EBUSY;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
-	wrmsrl(MSR_VM_HSAVE_ADDR, page_to_phys(h->hsave));
+	wrmsrl(MSR_VM_HSAVE_ADDR, h->hsave_pa);
 	/* Nobody knows what the TLB holds for these ASIDs: start a generation. */
 	h->asid_gen++;
 	h->max_asid = cpuid_ebx(CPUID_SVM) - 1;

@@ -39,17 +39,17 @@ struct svm_cpu {
 
 /**
  * struct svm_host - a CPU's half
- * @hsave: host state-save area (VM_HSAVE_PA)
- * @host: VMCB whose VMLOAD state is the host's, refreshed when a vCPU loads
- * @host_pa: its physical address
+ * @pages: the two below
+ * @hsave_pa: host state-save area (VM_HSAVE_PA)
+ * @host_pa: VMCB whose VMLOAD state is the host's, refreshed when a vCPU loads
  * @asid_gen: present ASID generation
  * @next_asid: next ASID to give
  * @max_asid: last one
  * @on: EFER.SVME is set by us
  */
 struct svm_host {
-	struct page *hsave;
-	struct page *host;
+	struct page *pages;
+	u64 hsave_pa;
 	u64 host_pa;
 	u64 asid_gen;
 	u32 next_asid;
