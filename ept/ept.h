@@ -3,7 +3,7 @@
  * A VM's guest memory: memslots, second-stage tables, the host's MMU notifier.
  *
  * This is what the VM core sees of ept/. There is no vCPU here: the core tells a
- * second-stage fault by halo_mem_fault(), and is told by ops->flush() when old
+ * second-stage fault by halo_mem_fault(), and is told by config.flush() when old
  * translations must be out of every TLB.
  *
  * Guest memory is the caller's own mapping. Pages are looked up when the guest
@@ -33,33 +33,23 @@
 /**
  * enum halo_fault - what halo_mem_fault() found, where it is no error
  * @HALO_FAULT_MAPPED: enter the guest again (mapped, or worth another try)
- * @HALO_FAULT_MMIO: no memslot there
- * @HALO_FAULT_READONLY: a write to a read-only memslot
+ * @HALO_FAULT_MMIO: no memslot there, or a write to a read-only one
  */
 enum halo_fault {
 	HALO_FAULT_MAPPED = 0,
 	HALO_FAULT_MMIO = 1,
-	HALO_FAULT_READONLY = 2,
 };
 
 struct halo_mem;
 
 /**
- * struct halo_mem_ops - what guest memory needs of the VM core
+ * struct halo_mem_config - what a VM's memory looks like
+ * @fmt: entry format: &gpt_npt, &gpt_ept or &gpt_ept_noad
  * @flush: rights were removed from the tables. When this returns, no CPU uses
  *	a translation that was cached before the call, and no CPU is in the
  *	middle of a walk that began before it. Called with mem->lock held for
  *	writing: must not sleep, must not call into ept/. May be called by any
  *	thread (reclaim, another process), until halo_mem_destroy() returns.
- */
-struct halo_mem_ops {
-	void (*flush)(struct halo_mem *mem);
-};
-
-/**
- * struct halo_mem_config - what a VM's memory looks like
- * @fmt: entry format: &gpt_npt, &gpt_ept or &gpt_ept_noad
- * @ops: the VM core's side
  * @gpa_bits: width of a guest-physical address; slots must lie below it, and
  *	below what the tables span
  * @max_level: largest leaf the hardware takes, GPT_LEVEL_*
@@ -67,7 +57,7 @@ struct halo_mem_ops {
  */
 struct halo_mem_config {
 	const struct gpt_format *fmt;
-	const struct halo_mem_ops *ops;
+	void (*flush)(struct halo_mem *mem);
 	unsigned int gpa_bits;
 	int max_level;
 	bool nx_huge;

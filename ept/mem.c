@@ -114,7 +114,7 @@ void halo_mem_free_tables(struct halo_mem *mem, struct gpt_zapped *zapped, bool 
 void halo_mem_zap(struct halo_mem *mem, u64 start, u64 end, struct gpt_zapped *zapped)
 {
 	if (gpt_zap(&mem->gpt, start, end, zapped))
-		mem->config.ops->flush(mem);
+		mem->config.flush(mem);
 }
 
 /* ---- faults ------------------------------------------------------------ */
@@ -167,12 +167,8 @@ static int fault_look(struct halo_mem *mem, struct fault *f, int *missing)
 
 	read_lock(&mem->lock);
 	slot = halo_slots_find(slots_locked(mem), f->gpa, &mem->last);
-	if (!slot) {
+	if (!slot || ((f->access & GPT_WRITE) && (slot->flags & HALO_SLOT_READONLY))) {
 		ret = HALO_FAULT_MMIO;
-		goto unlock;
-	}
-	if ((f->access & GPT_WRITE) && (slot->flags & HALO_SLOT_READONLY)) {
-		ret = HALO_FAULT_READONLY;
 		goto unlock;
 	}
 	f->slot = *slot;
@@ -357,16 +353,6 @@ static int fault_once(struct halo_mem *mem, struct fault *f)
 	return ret;
 }
 
-/*
- * The one who takes the page away may sleep in between, maybe for want of this
- * CPU: do not spin, and do not enter a guest that would only fault again.
- * Negative: a signal.
- */
-static long fault_wait(struct halo_mem *mem)
-{
-	return wait_event_interruptible_timeout(mem->ended, !READ_ONCE(mem->active), FAULT_WAIT);
-}
-
 /**
  * halo_mem_fault() - handle a second-stage fault
  * @mem: guest memory
@@ -390,9 +376,18 @@ int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access)
 
 	for (tries = 0; tries < FAULT_TRIES; tries++) {
 		ret = fatal_signal_pending(current) ? -EINTR : fault_once(mem, &f);
-		if (ret == -EAGAIN)
+		if (ret == -EAGAIN) {
 			cond_resched();
-		else if (ret != -EBUSY || fault_wait(mem) < 0)
+			continue;
+		}
+		/*
+		 * The one who takes the page away may sleep in between, maybe for want
+		 * of this CPU: do not spin, and do not enter a guest that would only
+		 * fault again.
+		 */
+		if (ret != -EBUSY ||
+		    wait_event_interruptible_timeout(mem->ended, !READ_ONCE(mem->active),
+						     FAULT_WAIT) < 0)
 			break;
 	}
 	gpt_cache_drain(&mem->gpt, &f.cache);
@@ -437,7 +432,7 @@ static bool for_parts(struct halo_mem *mem, u64 start, u64 end, enum part_op op,
 		}
 	}
 	if (any && op == PART_ZAP)
-		mem->config.ops->flush(mem);
+		mem->config.flush(mem);
 	return any;
 }
 
@@ -602,7 +597,7 @@ no_slots:
 
 /**
  * halo_mem_destroy() - undo halo_mem_init()
- * @mem: the object; no vCPU uses it any more. ops->flush() may be called until
+ * @mem: the object; no vCPU uses it any more. config.flush() may be called until
  *	this returns
  *
  * Sleeps; any process.

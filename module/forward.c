@@ -128,16 +128,6 @@ static enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 	}
 }
 
-static enum halo_next halo_reply_inject(struct halo_vcpu *vcpu, u8 kind,
-					const struct halo_reply *r)
-{
-	if (r->vector > 31 || r->vector == 2 || r->has_error > 1)
-		return halo_protocol_error(vcpu);
-	if (kind == PEND_INTACK || kind == PEND_NOTIFY || kind == PEND_SHUTDOWN)
-		return halo_protocol_error(vcpu);
-	return halo_exception(vcpu, r->vector, r->has_error, r->error_code);
-}
-
 /**
  * halo_reply_take() - use the reply to the exit in flight, at the start of RUN
  * @vcpu: the vCPU
@@ -173,8 +163,9 @@ enum halo_next halo_reply_take(struct halo_vcpu *vcpu)
 	case HALO_ACTION_RETRY:
 		return NEXT_RESUME;
 	case HALO_ACTION_INJECT:
-		return halo_reply_inject(vcpu, kind, &r);
-	default:
-		return halo_protocol_error(vcpu);
+		if (kind == PEND_INTACK || kind == PEND_NOTIFY || kind == PEND_SHUTDOWN)
+			break;
+		return halo_exception(vcpu, r.vector, r.has_error, r.error_code);
 	}
+	return halo_protocol_error(vcpu);
 }

@@ -266,10 +266,8 @@ enum halo_next halo_exit_memory(struct halo_vcpu *vcpu)
 		vcpu->count.faults++;
 		return NEXT_RESUME;
 	case HALO_FAULT_MMIO:
-	case HALO_FAULT_READONLY:
 		break;
 	case -EINTR:
-	case -ERESTARTSYS:
 		vcpu->error = -EINTR;
 		return NEXT_STOP;
 	default:

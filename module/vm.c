@@ -41,8 +41,6 @@ static void halo_vm_flush(struct halo_mem *mem)
 	put_cpu();
 }
 
-static const struct halo_mem_ops halo_vm_mem_ops = { .flush = halo_vm_flush };
-
 /**
  * halo_vm_put() - drop a reference; the last one ends the VM
  * @vm: the VM
@@ -153,7 +151,7 @@ long halo_vm_create(void *unused, void *arg)
 	const struct halo_create_vm *c = arg;
 	const struct halo_mem_config config = {
 		.fmt = halo_hw.format,
-		.ops = &halo_vm_mem_ops,
+		.flush = halo_vm_flush,
 		.gpa_bits = boot_cpu_data.x86_phys_bits,
 		.max_level = halo_hw.page_1g ? GPT_LEVEL_1G : GPT_LEVEL_2M,
 		.nx_huge = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT),

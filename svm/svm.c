@@ -29,6 +29,7 @@
 
 #define IOPM_BYTES		0x3000	/* 15.10.1 */
 #define MSRPM_BYTES		0x2000	/* 15.11 */
+#define MAPS_ORDER		3	/* whole: single pages would not merge again */
 
 DEFINE_PER_CPU(struct svm_host, svm_host);
 
@@ -102,14 +103,14 @@ static void svm_teardown(void)
 			__free_pages(h->pages, 1);
 		memset(h, 0, sizeof(*h));
 	}
-	free_pages_exact(svm_maps, IOPM_BYTES + MSRPM_BYTES);
+	free_pages((unsigned long)svm_maps, MAPS_ORDER);
 }
 
 static int svm_setup(void)
 {
 	unsigned int cpu, i;
 
-	svm_maps = alloc_pages_exact(IOPM_BYTES + MSRPM_BYTES, GFP_KERNEL);
+	svm_maps = (u8 *)__get_free_pages(GFP_KERNEL, MAPS_ORDER);
 	if (!svm_maps)
 		return -ENOMEM;
 	memset(svm_maps, 0xff, IOPM_BYTES + MSRPM_BYTES);
