@@ -45,16 +45,13 @@ static atomic_t host_hw_errors;
 
 /**
  * halo_host_init() - read once what never changes
- *
- * Return: 0.
  */
-int halo_host_init(void)
+void halo_host_init(void)
 {
 	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
 		halo_host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	else
 		halo_host_xcr0 = XFEATURE_MASK_FPSSE;
-	return 0;
 }
 
 static const u32 host_msr_index[HOST_MSRS] = {
@@ -152,45 +149,35 @@ static int host_cpu_down(unsigned int cpu)
 }
 
 #ifdef HALO_HAVE_REGISTER_SYSCORE
-static int host_suspend(void *unused)
+#define HOST_PM_ARG	void *unused
+#else
+#define HOST_PM_ARG	void
+#endif
+
+static int host_suspend(HOST_PM_ARG)
 {
 	host_hw_off(NULL);
 	return 0;
 }
 
-static void host_resume(void *unused)
+static void host_resume(HOST_PM_ARG)
 {
 	host_hw_on(NULL);
 }
 
-static const struct syscore_ops host_syscore_ops = {
+static struct syscore_ops host_syscore_ops = {
 	.suspend = host_suspend,
 	.resume = host_resume,
 };
 
+#ifdef HALO_HAVE_REGISTER_SYSCORE
 static struct syscore host_syscore = { .ops = &host_syscore_ops };
 
 #define host_pm_register()	register_syscore(&host_syscore)
 #define host_pm_unregister()	unregister_syscore(&host_syscore)
 #else
-static int host_suspend(void)
-{
-	host_hw_off(NULL);
-	return 0;
-}
-
-static void host_resume(void)
-{
-	host_hw_on(NULL);
-}
-
-static struct syscore_ops host_syscore = {
-	.suspend = host_suspend,
-	.resume = host_resume,
-};
-
-#define host_pm_register()	register_syscore_ops(&host_syscore)
-#define host_pm_unregister()	unregister_syscore_ops(&host_syscore)
+#define host_pm_register()	register_syscore_ops(&host_syscore_ops)
+#define host_pm_unregister()	unregister_syscore_ops(&host_syscore_ops)
 #endif
 
 static int host_reboot(struct notifier_block *nb, unsigned long action, void *data)

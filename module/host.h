@@ -38,7 +38,7 @@ struct halo_backend;
 /* XCR0 as the host kernel runs with it; the same on all CPUs. */
 extern u64 halo_host_xcr0;
 
-int halo_host_init(void);
+void halo_host_init(void);
 
 /* The hardware: claimed for the first VM, released after the last. */
 int halo_host_hw_claim(const struct halo_backend *be);
