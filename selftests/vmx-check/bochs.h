@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where Bochs 2.7 does not do what the SDM says of a VM entry, and which states must
- * not be tried on it because they could end the machine that runs the test.
+ * Where Bochs 2.7 (or 3.0) does not do what the SDM says of a VM entry, and which states
+ * must not be tried on it because they could end the machine that runs the test.
  */
 #ifndef VMX_CHECK_BOCHS_H
 #define VMX_CHECK_BOCHS_H
@@ -30,8 +30,11 @@ static const struct {
 	{ VMX_RULE_P, "SS is not looked at in 64-bit mode with RPL 0" },
 	{ VMX_RULE_AR, "SS is not looked at in 64-bit mode with RPL 0" },
 	{ VMX_RULE_G, "SS is not looked at in 64-bit mode with RPL 0" },
-	{ VMX_RULE_CS_DPL, "CS.DPL is compared with CS.RPL, not with SS.DPL" },
-	{ VMX_RULE_CS_CONFORMING, "CS.DPL is compared with CS.RPL, not with SS.DPL" },
+	{ VMX_RULE_CS_DPL, "2.7 compares CS.DPL with CS.RPL, not with SS.DPL" },
+	{ VMX_RULE_CS_CONFORMING, "2.7 compares CS.DPL with CS.RPL, not with SS.DPL" },
+	{ VMX_RULE_POSTED_VIRT_INTR, "3.0 looks at posted interrupts with TPR shadow only" },
+	{ VMX_RULE_POSTED_VECTOR, "3.0 looks at posted interrupts with TPR shadow only" },
+	{ VMX_RULE_POSTED_DESC, "3.0 looks at posted interrupts with TPR shadow only" },
 	{ VMX_RULE_DATA_DPL, "DPL of a data register with readable code (11) is not looked at" },
 	{ VMX_RULE_RIP, "RIP in 64-bit mode is not looked at" },
 	{ VMX_RULE_HLT_EVENT, "any event may be injected in HLT" },
@@ -95,8 +98,8 @@ static inline void bochs_blind(struct image *m)
 	m->c.x2apic = true;
 }
 
-/* What the emulator will say of an image. @copy is room to work in. */
-static inline void bochs_verdict(const struct image *image, struct image *copy,
+/* What the emulator, 27 or 30, will say of an image. @copy is room to work in. */
+static inline void bochs_verdict(const struct image *image, u32 version, struct image *copy,
 				 struct vmx_verdict *v)
 {
 	const struct image *m = image;
@@ -117,8 +120,15 @@ static inline void bochs_verdict(const struct image *image, struct image *copy,
 	rule_is(v, VMX_RULE_IA32E_PG, false);
 	if (!(F(ENTRY_CTLS) & VMX_ENTRY_IA32E))
 		rule_is(v, VMX_RULE_RFLAGS_VM, false);
-	rule_is(v, VMX_RULE_CS_DPL, !vm86 && (cs & 13) == 9 && rpl != ar_dpl(AR(1)));
-	rule_is(v, VMX_RULE_CS_CONFORMING, !vm86 && (cs & 13) == 13 && rpl < ar_dpl(AR(1)));
+	if (version < 30) {
+		rule_is(v, VMX_RULE_CS_DPL, !vm86 && (cs & 13) == 9 && rpl != ar_dpl(AR(1)));
+		rule_is(v, VMX_RULE_CS_CONFORMING,
+			!vm86 && (cs & 13) == 13 && rpl < ar_dpl(AR(1)));
+	} else if (!(F(CPU_CTLS) & VMX_CPU_TPR_SHADOW)) {
+		rule_is(v, VMX_RULE_POSTED_VIRT_INTR, false);
+		rule_is(v, VMX_RULE_POSTED_VECTOR, false);
+		rule_is(v, VMX_RULE_POSTED_DESC, false);
+	}
 	rule_is(v, VMX_RULE_HLT_EVENT, false);
 	if (vector == 18)
 		rule_is(v, VMX_RULE_SHUTDOWN_EVENT, false);
@@ -167,6 +177,9 @@ static inline bool runs_well(const struct image *m, const struct image *base)
 	u32 type = F(ENTRY_INTR_INFO) >> VMX_INTR_TYPE_SHIFT & 7, i;
 	bool event = F(ENTRY_INTR_INFO) & VMX_INTR_VALID, ia32e = F(ENTRY_CTLS) & VMX_ENTRY_IA32E;
 
+	/* The host's interrupts stay the host's: neither given to the guest nor acknowledged. */
+	if (F(EXIT_CTLS) & VMX_EXIT_ACK_INTR)
+		return false;
 	if (!(F(PIN_CTLS) & VMX_PIN_EXT_INTR) || !(F(PIN_CTLS) & VMX_PIN_PREEMPTION_TIMER) ||
 	    F(PREEMPTION_TIMER) > 1000 || (event && (type == 7 || type == 1)) ||
 	    F(GUEST_ACTIVITY) >= VMX_WAIT_FOR_SIPI ||
@@ -193,11 +206,11 @@ static inline bool runs_well(const struct image *m, const struct image *base)
 	return F(ENTRY_MSR_LOAD_COUNT) <= MSRS;
 }
 
-/* Whether an image may be tried, given what the emulator will say of it. */
+/* Whether an image may be tried, if the CPU gives this verdict. */
 static inline bool may_try(const struct image *m, const struct image *base,
-			   const struct vmx_verdict *emulator)
+			   const struct vmx_verdict *v)
 {
-	enum vmx_class class = first_class(emulator);
+	enum vmx_class class = first_class(v);
 
 	if (class != VMX_CLASS_NONE && class <= VMX_CLASS_HOST)
 		return true;
