@@ -234,9 +234,8 @@ def start_bochs3(spec, model, cmdline):
 
 
 def start_vmx3(spec):
-    # XRSTORS of some of the states takes those behind AVX's from the wrong place; posted
-    # interrupts want a descriptor that is aligned to a page.
-    return start_bochs3(spec, "corei7_skylake_x", "clearcpuid=avx512f kvm_intel.enable_apicv=0")
+    # XRSTORS of some of the states takes those behind AVX's from the wrong place.
+    return start_bochs3(spec, "corei7_skylake_x", "clearcpuid=avx512f")
 
 
 def start_svm3(spec):
