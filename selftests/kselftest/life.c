@@ -323,7 +323,7 @@ static long gone(long before, long allowed)
 	return now_gone;
 }
 
-/* $HALO_LIVES sets how many; ten thousand take an hour in the emulator. */
+/* $HALO_LIVES sets how many; ten thousand take eight minutes in the emulator. */
 TEST_SECONDS(killed_at_any_moment_leaves_nothing, 900)
 {
 	const char *lives = getenv("HALO_LIVES");
