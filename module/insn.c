@@ -5,8 +5,9 @@
  * One attribute byte per opcode of the one-byte and the 0F map says all that the
  * length depends on; one kind byte says what Halo calls it. Kinds that hang on
  * ModRM or on a prefix are marked K_* in the table and settled in resolve(), off
- * the fast path. The other maps are regular (a ModRM, and an immediate byte or
- * none), so they have no table.
+ * the fast path. The maps 0F 38 and 0F 3A are regular (a ModRM, and an immediate byte
+ * or none), so they have no table. VEX, EVEX and XOP are told from what shares their
+ * lead bytes, and left alone: none of them is intercepted or carried out here.
  *
  * Undefined encodings are refused where the one-byte or 0F map has a hole and in
  * the groups that resolve() looks into; elsewhere they get the length of their
@@ -215,80 +216,10 @@ static noinline void prefix(struct halo_insn *insn, u8 byte)
 	insn->flags |= flag[byte & 7];
 }
 
-/*
- * VEX, EVEX and XOP (SDM 2.3, 2.7; APM 1.8, 1.9). insn->opcode is the lead byte on
- * entry. Return the attribute byte; 0 if this is LES, LDS, BOUND or POP after all.
- */
-static noinline int vex(struct cursor *c, struct halo_insn *insn)
-{
-	static const u16 pp_flag[4] = {
-		0, HALO_INSN_F_OSZ, HALO_INSN_F_REP, HALO_INSN_F_REPNE
-	};
-	u8 lead = insn->opcode, p0, p1, p2, map = HALO_INSN_MAP_0F;
-
-	if (c->p == c->end)
-		return -ENODATA;
-	p0 = *c->p;
-	if (lead == 0x8f ? (p0 & 0x1f) < 8 : !is_64(insn) && p0 < 0xc0)
-		return 0;
-	if (insn->rex || insn->flags & ~(HALO_INSN_F_ASZ | HALO_INSN_F_SEG))
-		return -EINVAL;
-	c->p++;
-
-	insn->flags |= HALO_INSN_F_VEX;
-	p1 = p0;
-	if (lead == 0x62) {
-		map = p0 & 7;
-		if (take_u8(c, &p1) || take_u8(c, &p2))
-			return -ENODATA;
-		/* a fixed 0 and a fixed 1; map 4 and 7 are not assigned */
-		if (p0 & 8 || !(p1 & 4) || !(0x6e & BIT(map)))
-			return -EINVAL;
-		insn->flags |= HALO_INSN_F_EVEX;
-	} else if (lead != 0xc5) {
-		map = p0 & 0x1f;
-		if (take_u8(c, &p1))
-			return -ENODATA;
-		if (lead == 0xc4 ? !map || map > HALO_INSN_MAP_0F3A : map > HALO_INSN_MAP_XOPA)
-			return -EINVAL;
-	}
-	insn->map = map;
-	insn->flags |= pp_flag[p1 & 3];
-	if (is_64(insn)) {
-		/* R, X and B are stored inverted; C5 has R alone */
-		insn->rex = (u8)~p0 >> 5 & (lead == 0xc5 ? 4 : 7);
-		if (lead != 0xc5 && p1 & 0x80)
-			insn->rex |= 8;
-	}
-	if (take_u8(c, &insn->opcode))
-		return -ENODATA;
-
-	switch (map) {
-	case HALO_INSN_MAP_0F:
-		if (insn->opcode == 0x77)
-			return SF;	/* VZEROUPPER: no ModRM, and not 0 */
-		return RM | (attr_0f[insn->opcode] == RI &&
-			     insn->opcode >= 0x70 && (insn->opcode & 0xf7) != 0xa4 &&
-			     insn->opcode != 0xba ? IB : NO);
-	case HALO_INSN_MAP_0F3A:
-	case HALO_INSN_MAP_XOP8:
-		return RM | IB;
-	case HALO_INSN_MAP_XOPA:
-		return RM | IZ;
-	default:
-		return RM;
-	}
-}
-
-/*
- * Prefixes and opcode. Return the attribute byte. What is not inlined gets a copy of
- * the cursor, here and in decode(), so that the cursor itself lives in registers.
- */
+/* Prefixes and opcode. Return the attribute byte. */
 static __always_inline int opcode(struct cursor *c, struct halo_insn *insn)
 {
-	struct cursor slow;
 	u8 byte, attr;
-	int ret;
 
 	for (;;) {
 		if (take_u8(c, &byte))
@@ -323,12 +254,12 @@ static __always_inline int opcode(struct cursor *c, struct halo_insn *insn)
 		return insn->map == HALO_INSN_MAP_0F38 ? RM : RM | IB;
 	}
 
-	slow = *c;
-	ret = vex(&slow, insn);
-	*c = slow;
-	if (ret)
-		return ret;
-	return byte == 0x8f ? RM | SF : RM;
+	/* LES, LDS, BOUND and POP, or VEX, EVEX and XOP: which of them, the next byte says */
+	if (c->p == c->end)
+		return -ENODATA;
+	if (byte == 0x8f)
+		return (*c->p & 0x1f) < 8 ? RM | SF : -EOPNOTSUPP;
+	return is_64(insn) || *c->p >= 0xc0 ? -EOPNOTSUPP : RM;
 }
 
 /* ModRM, SIB and displacement; .seg gets its default if no prefix set it. */
@@ -532,9 +463,9 @@ static noinline int resolve(struct halo_insn *insn, unsigned int kind)
 /* Kinds outside the tables, and those the tables leave open. */
 static noinline int classify_slowly(struct halo_insn *insn, int kind)
 {
-	if (insn->map == HALO_INSN_MAP_0F38 && !(insn->flags & HALO_INSN_F_VEX))
+	if (insn->map == HALO_INSN_MAP_0F38)
 		kind = resolve_0f38(insn);
-	else if (insn->map > HALO_INSN_MAP_0F || insn->flags & HALO_INSN_F_VEX)
+	else if (insn->map == HALO_INSN_MAP_0F3A)
 		kind = HALO_INSN_OTHER;
 	else
 		kind = resolve(insn, kind);
@@ -550,7 +481,7 @@ static __always_inline int classify(struct halo_insn *insn)
 
 	if (insn->map <= HALO_INSN_MAP_0F)
 		kind = insn->map ? kind_0f[insn->opcode] : kind_1b[insn->opcode];
-	if (kind >= K_FIRST || insn->map > HALO_INSN_MAP_0F || insn->flags & HALO_INSN_F_VEX) {
+	if (kind >= K_FIRST || insn->map > HALO_INSN_MAP_0F) {
 		kind = classify_slowly(insn, kind);
 		if (unlikely(kind < 0))
 			return kind;
@@ -584,8 +515,6 @@ static unsigned int op_size(const struct halo_insn *insn, u8 attr, unsigned int 
 	if (is_64(insn) && attr & SF &&
 	    (size == 4 || ((attr & NIBBLE) == JZ && insn->mode == HALO_INSN_MODE_64_INTEL)))
 		return 8;
-	if (insn->flags & HALO_INSN_F_VEX)
-		return 4;	/* 66 is part of the opcode here */
 	return size;
 }
 
@@ -606,7 +535,7 @@ static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
 
 	if (unlikely((attr & NIBBLE) == UD || (attr & XX && is_64(insn))))
 		return -EINVAL;
-	if (attr & ~RM || insn->rex & 8 || insn->flags & HALO_INSN_F_VEX)
+	if (attr & ~RM || insn->rex & 8)
 		insn->op_size = op_size(insn, attr, size & 0xf);
 
 	if (attr & RM) {
@@ -615,6 +544,7 @@ static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
 			return ret;
 	}
 	if (attr & NIBBLE && (attr & NIBBLE) != CR) {
+		/* not inlined: a copy, so that the cursor itself lives in registers */
 		slow = *c;
 		ret = immediate(&slow, insn, attr);
 		*c = slow;
@@ -632,8 +562,9 @@ static __always_inline int decode(struct cursor *c, struct halo_insn *insn)
  * @mode: what CS says, and in 64-bit mode whose CPU this is
  *
  * Return: the length; -ENODATA if the instruction goes on past @avail, so fetch more;
- * -EINVAL if it is undefined or longer than HALO_INSN_MAX: the guest gets #UD or #GP. More
- * bytes never turn one of a length and -EINVAL into the other.
+ * -EINVAL if it is undefined or longer than HALO_INSN_MAX: the guest gets #UD or #GP;
+ * -EOPNOTSUPP with VEX, EVEX or XOP. More bytes never turn one of a length, -EINVAL and
+ * -EOPNOTSUPP into another.
  */
 int halo_insn_decode(struct halo_insn *insn, const u8 *bytes, unsigned int avail,
 		     enum halo_insn_mode mode)
@@ -700,10 +631,9 @@ static u64 modrm_offset(const struct halo_insn *insn, const struct halo_insn_ops
  * @mem: result: .offset, .seg, .size; the rest is cleared
  *
  * POP to memory is special: its address is computed after RSP has moved, which
- * halo_insn_mmio_begin() takes care of. Not for EVEX (its disp8 is scaled) nor for vector
- * indexes. The bit offset of BT and its kin counts (SDM, BT).
+ * halo_insn_mmio_begin() takes care of. The bit offset of BT and its kin counts (SDM, BT).
  *
- * Return: 0, or -EOPNOTSUPP if there is no memory operand or it is an EVEX one.
+ * Return: 0, or -EOPNOTSUPP if there is no memory operand.
  */
 int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
 		 struct halo_insn_mem *mem)
@@ -711,7 +641,7 @@ int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, 
 	u64 offset;
 	s64 bit;
 
-	if (!(insn->flags & HALO_INSN_F_MEM) || insn->flags & HALO_INSN_F_EVEX)
+	if (!(insn->flags & HALO_INSN_F_MEM))
 		return -EOPNOTSUPP;
 	offset = insn->flags & HALO_INSN_F_MODRM ? modrm_offset(insn, ops, ctx) : (u64)insn->disp;
 

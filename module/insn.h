@@ -35,15 +35,12 @@ enum halo_insn_mode {
 	HALO_INSN_MODE_64_INTEL,
 };
 
-/* struct halo_insn.map; 2 and 3 are 0F 38 and 0F 3A, 5 and 6 exist with EVEX only */
+/* struct halo_insn.map */
 enum {
 	HALO_INSN_MAP_1B = 0,
 	HALO_INSN_MAP_0F = 1,
 	HALO_INSN_MAP_0F38 = 2,
 	HALO_INSN_MAP_0F3A = 3,
-	HALO_INSN_MAP_XOP8 = 8,
-	HALO_INSN_MAP_XOP9 = 9,
-	HALO_INSN_MAP_XOPA = 10,
 };
 
 /* struct halo_insn.flags */
@@ -55,9 +52,7 @@ enum {
 #define HALO_INSN_F_MODRM	BIT(5)
 #define HALO_INSN_F_MEM		BIT(6)	/* explicit memory operand: ModRM with mod != 3, or moffs */
 #define HALO_INSN_F_IMM		BIT(7)	/* .imm is meaningful */
-#define HALO_INSN_F_VEX		BIT(8)	/* VEX, EVEX or XOP encoded */
-#define HALO_INSN_F_EVEX	BIT(9)
-#define HALO_INSN_F_SEG		BIT(10)	/* a segment override that counts */
+#define HALO_INSN_F_SEG		BIT(8)	/* a segment override that counts */
 
 /* Register numbers for ops->gpr_read() and gpr_write(): hardware encoding, then RIP. */
 enum {
@@ -119,7 +114,7 @@ enum halo_insn_kind {
  * @op_size: operand size in bytes: 1, 2, 4, 8; 16 for CMPXCHG16B
  * @addr_size: address size in bytes: 2, 4, 8
  * @mem_size: bytes of memory the operand covers, for kinds from HALO_INSN_MEM_FIRST on
- * @rex: low four bits W R X B, from REX, VEX, EVEX or XOP; 0x40 set if a REX prefix counts
+ * @rex: a REX prefix that counts, or 0: low four bits W R X B
  * @modrm: valid if HALO_INSN_F_MODRM
  * @sib: valid if the address has one
  * @reg: ModRM.reg with R added

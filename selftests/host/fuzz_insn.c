@@ -168,7 +168,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
 	for (mode = HALO_INSN_MODE_16; mode <= HALO_INSN_MODE_64_INTEL; mode++) {
 		ret = decode(&insn, data, n, mode);
-		NEED(ret == -ENODATA || ret == -EINVAL || (ret > 0 && ret <= (int)n));
+		NEED(ret == -ENODATA || ret == -EINVAL || ret == -EOPNOTSUPP || (ret > 0 && ret <= (int)n));
 		NEED(ret != -ENODATA || n < HALO_INSN_MAX);
 		for (i = 0; i < n; i++) {
 			part = decode(&again, data, i, mode);

@@ -5,8 +5,7 @@
  * Instruction lengths against two oracles: capstone, and objdump from binutils.
  *
  * All one- and two-byte opcodes, with every ModRM byte, under six prefixes, in three
- * modes; then the maps behind 0F 38, 0F 3A, VEX, EVEX and XOP with a ModRM of every
- * shape. objdump gets a sample of these, all of them if INSN_FULL is set (minutes). Where the decoder and an oracle differ, the case must be found in
+ * modes; then the maps behind 0F 38 and 0F 3A with a ModRM of every shape. objdump gets a sample of these, all of them if INSN_FULL is set (minutes). Where the decoder and an oracle differ, the case must be found in
  * the table below with a reason, or the test fails; a line of the table that no
  * case needs any more fails it too.
  */
@@ -41,7 +40,6 @@ static const u8 prefixes[] = { 0, 0x66, 0x67, 0xf2, 0xf3, 0x48 };
 #define M32	BIT(HALO_INSN_MODE_32)
 #define M64	(BIT(HALO_INSN_MODE_64) | BIT(HALO_INSN_MODE_64_INTEL))
 #define INTEL	BIT(HALO_INSN_MODE_64_INTEL)
-#define VEX	0x30	/* sample.map: any with VEX or EVEX, plus the map */
 #define MALL	(M16 | M32 | M64)
 #define PALL	0x3f
 #define P66	BIT(1)
@@ -65,7 +63,6 @@ static struct known {
 	{ C, MALL, PF3, 1, 0x78, 0x78, 0, 0, WE_REFUSE, "F3 0F 78 is undefined, capstone says VMREAD" },
 	{ C, MALL, PALL, 1, 0xb9, 0xb9, 0, 0, WE_DIFFER, "UD1 has a ModRM (SDM, UD)" },
 	{ C, MALL, PALL, 1, 0xff, 0xff, 0, 0, ANY, "UD0 has a ModRM (SDM, UD)" },
-	{ C, M16, PALL, 0xa, 0x10, 0x12, 0, 0, WE_DIFFER, "XOP immediates are 32 bits in 16-bit code too" },
 	{ D, MALL, PALL, 0, 0x9b, 0x9b, 0, 0, ANY, "objdump joins FWAIT with the x87 instruction after it" },
 	{ C | D, MALL, PALL, 0, 0x8e, 0x8e, 0x38, 0x08, WE_REFUSE, "MOV to CS is undefined" },
 	{ D, MALL, PALL, 0, 0x8c, 0x8e, 0x30, 0x30, WE_REFUSE, "segment registers 6 and 7 do not exist" },
@@ -91,10 +88,6 @@ static struct known {
 	{ C | D, MALL, PALL, 1, 0xd0, 0xfe, 0, 0, WE_TAKE, "MMX, SSE: undefined prefix or mod" },
 	{ C | D, MALL, PALL, 2, 0x00, 0xff, 0, 0, WE_TAKE, "0F 38 is not asked what is assigned" },
 	{ C | D, MALL, PALL, 3, 0x00, 0xff, 0, 0, WE_TAKE, "0F 3A is not asked what is assigned" },
-	{ C | D, MALL, PALL, 8, 0x00, 0xff, 0, 0, WE_TAKE, "XOP is not asked what is assigned" },
-	{ C | D, MALL, PALL, 9, 0x00, 0xff, 0, 0, WE_TAKE, "XOP is not asked what is assigned" },
-	{ C | D, MALL, PALL, 0xa, 0x00, 0xff, 0, 0, WE_TAKE, "XOP is not asked what is assigned" },
-	{ C | D, MALL, PALL, VEX, 0x00, 0xff, 0, 0, WE_TAKE, "VEX and EVEX are not asked what is assigned" },
 #undef C
 #undef D
 };
@@ -117,7 +110,7 @@ static void judge(enum oracle oracle, const struct sample *s, int ours, int thei
 		struct known *k = &known[i];
 
 		if (k->oracles & BIT(oracle) && k->modes & BIT(s->mode) &&
-		    k->prefixes & BIT(s->prefix) && k->map == (s->map < 16 ? s->map : VEX) &&
+		    k->prefixes & BIT(s->prefix) && k->map == s->map &&
 		    s->opcode >= k->first && s->opcode <= k->last &&
 		    (s->modrm & k->modrm_mask) == k->modrm_val && (!k->how || k->how == how)) {
 			k->used++;
@@ -351,47 +344,15 @@ static const u8 shapes[] = { 0x00, 0x04, 0x05, 0x06, 0x40, 0x44, 0x46, 0x80, 0x8
 static void enumerate_maps(int mode)
 {
 	static const u8 legacy[2][2] = { { 0x0f, 0x38 }, { 0x0f, 0x3a } };
-	u8 lead[4];
+	int pfx, op, map;
 	size_t m;
-	int pfx, op, map, pp, w;
 
 	for (op = 0; op < 256; op++)
-		for (m = 0; m < ARRAY_SIZE(shapes); m++) {
-			/* map 0x1n is VEX, 0x2n is EVEX, n the map itself */
-			u8 modrm = shapes[m], tail = m & 1 ? 0x25 : 0x90;
-
+		for (m = 0; m < ARRAY_SIZE(shapes); m++)
 			for (pfx = 0; pfx < prefix_end(mode); pfx++)
 				for (map = 2; map <= 3; map++)
-					add(mode, pfx, map, op, modrm, tail, legacy[map - 2], 2);
-			for (pp = 0; pp < 4; pp++) {
-				lead[0] = 0xc5;
-				lead[1] = 0xf8 | pp;
-				add(mode, 0, 0x11, op, modrm, tail, lead, 2);
-				for (w = 0; w < 2; w++) {
-					lead[0] = 0xc4;
-					lead[2] = 0x78 | w << 7 | pp;
-					for (map = 1; map <= 3; map++) {
-						lead[1] = 0xe0 | map;
-						add(mode, 0, 0x10 | map, op, modrm, tail, lead, 3);
-					}
-					lead[0] = 0x8f;
-					for (map = 8; map <= 10; map++) {
-						lead[1] = 0xe0 | map;
-						if (!pp)
-							add(mode, 0, map, op, modrm, tail, lead, 3);
-					}
-					lead[0] = 0x62;
-					lead[2] = 0x7c | w << 7 | pp;
-					lead[3] = 0x48;
-					for (map = 1; map <= 6; map++) {
-						lead[1] = 0xf0 | map;
-						if (map != 4)
-							add(mode, 0, 0x20 | map, op, modrm, tail,
-							    lead, 4);
-					}
-				}
-			}
-		}
+					add(mode, pfx, map, op, shapes[m], m & 1 ? 0x25 : 0x90,
+					    legacy[map - 2], 2);
 }
 
 static void test_plain(void **state)
