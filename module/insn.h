@@ -244,6 +244,9 @@ enum halo_insn_next {
  * @value: what to write, if @mem.write
  * @phase: private: how far it is
  * @src: private: what has been read so far
+ * @insn: private: the instruction
+ * @ops: private: the vCPU
+ * @ctx: private: passed to @ops
  *
  * Kept by the caller from begin() to the last finish(), in kernel-private memory.
  * Registers and flags change only in the step that ends in DONE or AGAIN, so
@@ -254,11 +257,13 @@ struct halo_insn_mmio {
 	u64 value;
 	u8 phase;
 	u64 src[2];
+	const struct halo_insn *insn;
+	const struct halo_insn_ops *ops;
+	void *ctx;
 };
 
-int halo_insn_mmio_begin(struct halo_insn_mmio *m, const struct halo_insn *insn,
+int halo_insn_mmio_begin(struct halo_insn_mmio *r, const struct halo_insn *insn,
 			 const struct halo_insn_ops *ops, void *ctx);
-int halo_insn_mmio_finish(struct halo_insn_mmio *m, const struct halo_insn *insn,
-			  const struct halo_insn_ops *ops, void *ctx, u64 value);
+int halo_insn_mmio_finish(struct halo_insn_mmio *r, u64 value);
 
 #endif /* HALO_INSN_H */

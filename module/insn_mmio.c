@@ -62,13 +62,6 @@ struct outcome {
 	u8 reg_size;		/* 0: none */
 };
 
-struct run {
-	struct halo_insn_mmio *m;
-	const struct halo_insn *insn;
-	const struct halo_insn_ops *ops;
-	void *ctx;
-};
-
 static u64 mask(unsigned int size)
 {
 	return size < 8 ? BIT_ULL(size * 8) - 1 : ~0ULL;
@@ -80,14 +73,14 @@ static bool high_byte(const struct halo_insn *insn, unsigned int reg, unsigned i
 	return size == 1 && reg >= 4 && !(insn->rex & 0x40);
 }
 
-static u64 reg_read(const struct run *r, unsigned int reg, unsigned int size)
+static u64 reg_read(const struct halo_insn_mmio *r, unsigned int reg, unsigned int size)
 {
 	if (high_byte(r->insn, reg, size))
 		return r->ops->gpr_read(r->ctx, reg - 4) >> 8 & 0xff;
 	return r->ops->gpr_read(r->ctx, reg) & mask(size);
 }
 
-static void reg_write(const struct run *r, unsigned int reg, unsigned int size, u64 val)
+static void reg_write(const struct halo_insn_mmio *r, unsigned int reg, unsigned int size, u64 val)
 {
 	u64 m = mask(size);
 	unsigned int shift = 0;
@@ -193,7 +186,7 @@ static u64 bit_test(const struct halo_insn *insn, u64 mem, unsigned int bit, u64
 	       insn->kind == HALO_INSN_BTR ? mem & ~one : mem ^ one;
 }
 
-static void compare_exchange(const struct run *r, struct outcome *o, u64 mem, u64 new)
+static void compare_exchange(const struct halo_insn_mmio *r, struct outcome *o, u64 mem, u64 new)
 {
 	bool pair = r->insn->kind == HALO_INSN_CMPXCHG8B;
 	unsigned int size = r->insn->op_size;
@@ -213,11 +206,11 @@ static void compare_exchange(const struct run *r, struct outcome *o, u64 mem, u6
 }
 
 /* From what has been read to what is to be written. Changes nothing. */
-static void compute(const struct run *r, struct outcome *o)
+static void compute(const struct halo_insn_mmio *r, struct outcome *o)
 {
 	const struct halo_insn *insn = r->insn;
 	unsigned int size = insn->op_size;
-	u64 mem = r->m->src[0], src;
+	u64 mem = r->src[0], src;
 
 	*o = (struct outcome){ .flags = r->ops->rflags_read(r->ctx) };
 	/* moffs has no ModRM: the accumulator, which .reg happens to say */
@@ -294,7 +287,7 @@ static void compute(const struct run *r, struct outcome *o)
 		set_reg(o, HALO_INSN_RAX, size, mem);
 		break;
 	case HALO_INSN_CMPS:
-		alu(7, mem, r->m->src[1], size, &o->flags);
+		alu(7, mem, r->src[1], size, &o->flags);
 		break;
 	case HALO_INSN_SCAS:
 		alu(7, reg_read(r, HALO_INSN_RAX, size), mem, size, &o->flags);
@@ -328,11 +321,11 @@ static bool rsp_based(const struct halo_insn *insn)
 	       !(insn->rex & 1);
 }
 
-/* Fill r->m->mem for the access of this phase. */
-static int locate(const struct run *r, enum place where, unsigned int phase)
+/* Fill r->mem for the access of this phase. */
+static int locate(struct halo_insn_mmio *r, enum place where, unsigned int phase)
 {
 	const struct halo_insn *insn = r->insn;
-	struct halo_insn_mem *mem = &r->m->mem;
+	struct halo_insn_mem *mem = &r->mem;
 	u64 m = mask(insn->addr_size);
 	int ret;
 
@@ -362,13 +355,13 @@ static int locate(const struct run *r, enum place where, unsigned int phase)
 	return 0;
 }
 
-static void advance(const struct run *r, unsigned int reg, s64 step, unsigned int size)
+static void advance(const struct halo_insn_mmio *r, unsigned int reg, s64 step, unsigned int size)
 {
 	reg_write(r, reg, size, r->ops->gpr_read(r->ctx, reg) + step);
 }
 
 /* Move SI and DI past an element, count it, and say whether another one follows. */
-static int string_step(const struct run *r, u64 flags)
+static int string_step(const struct halo_insn_mmio *r, u64 flags)
 {
 	const struct halo_insn *insn = r->insn;
 	s64 step = flags & FLAG_DF ? -(s64)insn->op_size : insn->op_size;
@@ -391,20 +384,20 @@ static int string_step(const struct run *r, u64 flags)
 	return HALO_INSN_AGAIN;
 }
 
-static int commit(const struct run *r)
+static int commit(struct halo_insn_mmio *r)
 {
 	const struct halo_insn *insn = r->insn;
 	struct outcome o;
 	s64 step = insn->op_size;
 
 	compute(r, &o);
-	r->m->phase = PHASE_OVER;
+	r->phase = PHASE_OVER;
 	r->ops->rflags_write(r->ctx, o.flags);
 	if (o.reg_size)
 		reg_write(r, o.reg_no, o.reg_size, o.reg);
 	if (insn->kind == HALO_INSN_CMPXCHG8B && !(o.flags & FLAG_ZF)) {
-		reg_write(r, HALO_INSN_RAX, 4, r->m->src[0]);
-		reg_write(r, HALO_INSN_RDX, 4, r->m->src[0] >> 32);
+		reg_write(r, HALO_INSN_RAX, 4, r->src[0]);
+		reg_write(r, HALO_INSN_RDX, 4, r->src[0] >> 32);
 	}
 	if (insn->kind == HALO_INSN_PUSH || insn->kind == HALO_INSN_POP)
 		advance(r, HALO_INSN_RSP, insn->kind == HALO_INSN_PUSH ? -step : step,
@@ -412,28 +405,27 @@ static int commit(const struct run *r)
 	return is_string(insn) ? string_step(r, o.flags) : HALO_INSN_DONE;
 }
 
-/* Go on from m->phase until a device is needed or the instruction is over. */
-static int go_on(const struct run *r)
+/* Go on from r->phase until a device is needed or the instruction is over. */
+static int go_on(struct halo_insn_mmio *r)
 {
-	struct halo_insn_mmio *m = r->m;
 	struct outcome o;
 	enum place where;
 	int ret;
 
-	for (; m->phase < PHASE_COMMIT; m->phase++) {
-		where = place_of(r->insn, m->phase);
+	for (; r->phase < PHASE_COMMIT; r->phase++) {
+		where = place_of(r->insn, r->phase);
 		if (where == NOWHERE)
 			continue;
-		ret = locate(r, where, m->phase);
+		ret = locate(r, where, r->phase);
 		if (ret)
 			goto give_up;
-		if (m->phase == PHASE_WRITE) {
+		if (r->phase == PHASE_WRITE) {
 			compute(r, &o);
-			m->value = o.mem;
-			ret = r->ops->mem_write(r->ctx, &m->mem, m->value);
+			r->value = o.mem;
+			ret = r->ops->mem_write(r->ctx, &r->mem, r->value);
 		} else {
-			m->value = 0;
-			ret = r->ops->mem_read(r->ctx, &m->mem, &m->src[m->phase]);
+			r->value = 0;
+			ret = r->ops->mem_read(r->ctx, &r->mem, &r->src[r->phase]);
 		}
 		if (ret == HALO_INSN_DEVICE)
 			return HALO_INSN_ACCESS;
@@ -443,54 +435,48 @@ static int go_on(const struct run *r)
 	return commit(r);
 
 give_up:
-	m->phase = PHASE_OVER;
+	r->phase = PHASE_OVER;
 	return ret;
 }
 
 /**
  * halo_insn_mmio_begin() - start to execute an instruction that touches a device
- * @m: state, filled here; the caller keeps it until the instruction is over
- * @insn: decoded instruction, at RIP
+ * @r: state, filled here; the caller keeps it until the instruction is over
+ * @insn: decoded instruction, at RIP; kept as long, as is @ctx
  * @ops: the vCPU
  * @ctx: passed to @ops
  *
  * Return: enum halo_insn_next; -EOPNOTSUPP if Halo does not execute this instruction
  * (forward its bytes); or what a memory op returned. If negative, nothing has changed.
  */
-int halo_insn_mmio_begin(struct halo_insn_mmio *m, const struct halo_insn *insn,
+int halo_insn_mmio_begin(struct halo_insn_mmio *r, const struct halo_insn *insn,
 			 const struct halo_insn_ops *ops, void *ctx)
 {
-	const struct run r = { .m = m, .insn = insn, .ops = ops, .ctx = ctx };
-
-	*m = (struct halo_insn_mmio){ .phase = PHASE_OVER };
+	*r = (struct halo_insn_mmio){
+		.phase = PHASE_OVER, .insn = insn, .ops = ops, .ctx = ctx,
+	};
 	if (insn->kind < HALO_INSN_MEM_FIRST || insn->mem_size > 8)
 		return -EOPNOTSUPP;
-	if (repeats(insn) && !reg_read(&r, HALO_INSN_RCX, insn->addr_size))
+	if (repeats(insn) && !reg_read(r, HALO_INSN_RCX, insn->addr_size))
 		return HALO_INSN_DONE;
-	m->phase = PHASE_READ;
-	return go_on(&r);
+	r->phase = PHASE_READ;
+	return go_on(r);
 }
 
 /**
  * halo_insn_mmio_finish() - go on after a device access
- * @m: as begin() or the last finish() left it, with the access in m->mem carried out
- * @insn: the same instruction
- * @ops: the vCPU
- * @ctx: passed to @ops
- * @value: what the device gave, if it was a read; bits beyond m->mem.size don't matter
+ * @r: as begin() or the last finish() left it, with the access in @r->mem carried out
+ * @value: what the device gave, if it was a read; bits beyond @r->mem.size don't matter
  *
  * Return: as halo_insn_mmio_begin(); ACCESS again when there is another one. -EINVAL if
  * no access was outstanding.
  */
-int halo_insn_mmio_finish(struct halo_insn_mmio *m, const struct halo_insn *insn,
-			  const struct halo_insn_ops *ops, void *ctx, u64 value)
+int halo_insn_mmio_finish(struct halo_insn_mmio *r, u64 value)
 {
-	const struct run r = { .m = m, .insn = insn, .ops = ops, .ctx = ctx };
-
-	if (m->phase >= PHASE_COMMIT)
+	if (r->phase >= PHASE_COMMIT)
 		return -EINVAL;
-	if (m->phase < PHASE_WRITE)
-		m->src[m->phase] = value & mask(m->mem.size);
-	m->phase++;
-	return go_on(&r);
+	if (r->phase < PHASE_WRITE)
+		r->src[r->phase] = value & mask(r->mem.size);
+	r->phase++;
+	return go_on(r);
 }

@@ -200,7 +200,7 @@ static enum halo_next halo_mmio_steps(struct halo_vcpu *vcpu, int next)
 			return halo_forward(vcpu, HALO_EXIT_MMIO, PEND_MMIO);
 		if (eoi > 0)
 			last = eoi;
-		next = halo_insn_mmio_finish(&p->mmio, &p->insn, &halo_mmio_ops, vcpu, value);
+		next = halo_insn_mmio_finish(&p->mmio, value);
 	}
 	if (next == HALO_INSN_DONE)
 		halo_skip(vcpu, p->insn.len);

@@ -134,12 +134,12 @@ static void execute(const struct halo_insn *insn, const u8 *data, size_t size)
 		while (ret == HALO_INSN_ACCESS) {
 			NEED(!v.wrote);
 			NEED(!m.mem.write || m.mem.size == 8 || !(m.value >> m.mem.size * 8));
-			ret = halo_insn_mmio_finish(&m, insn, &ops, &v, next64(&v));
+			ret = halo_insn_mmio_finish(&m, next64(&v));
 		}
 		NEED(ret >= 0 || !v.wrote);
 		NEED(ret != HALO_INSN_AGAIN ||
 		     insn->flags & (HALO_INSN_F_REP | HALO_INSN_F_REPNE));
-		NEED(halo_insn_mmio_finish(&m, insn, &ops, &v, 0) == -EINVAL);
+		NEED(halo_insn_mmio_finish(&m, 0) == -EINVAL);
 		if (ret != HALO_INSN_AGAIN)
 			break;
 	}

@@ -426,7 +426,7 @@ static int begin(int mode, const char *bytes)
 
 static int finish(u64 value)
 {
-	return halo_insn_mmio_finish(&m, &insn, &ops, NULL, value);
+	return halo_insn_mmio_finish(&m, value);
 }
 
 static void test_halves(void **state)

@@ -322,9 +322,9 @@ static int emulate(struct vcpu *v, const struct halo_insn *insn)
 				memcpy(p, &m.value, m.mem.size);
 			else
 				memcpy(&val, p, m.mem.size);
-			ret = halo_insn_mmio_finish(&m, insn, &ops, v, val);
+			ret = halo_insn_mmio_finish(&m, val);
 		}
-		assert_int_equal(halo_insn_mmio_finish(&m, insn, &ops, v, 0), -EINVAL);
+		assert_int_equal(halo_insn_mmio_finish(&m, 0), -EINVAL);
 	} while (ret == HALO_INSN_AGAIN);
 	return ret;
 }
