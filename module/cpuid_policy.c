@@ -28,7 +28,7 @@
 #define XCR0_PKRU	BIT_ULL(9)
 
 /* Not a state, but features hang on it, too. */
-#define TSC_STABLE	BIT_ULL(62)
+#define TSC_STABLE	BIT_ULL(63)
 
 /* CPUID.1:EDX and, on AMD, its image in 0x80000001:EDX. */
 #define LEAF1_EDX \
@@ -209,7 +209,7 @@ enum halo_cpuid_from {
 	HOST,		/* the host's */
 	LAST,		/* the host's, with what is the highest leaf here */
 	CACHES,		/* the host's, each shared by nobody: topology is the user's */
-	STATES,		/* XSAVE */
+	STATES,		/* XSAVE: the rules, then a subleaf for each state */
 };
 
 /*
@@ -265,19 +265,6 @@ static void halo_host_leaf(const struct halo_cpuid_build *b, u32 leaf, u32 suble
 		b->host->cpuid(b->host->opaque, leaf, subleaf, regs);
 }
 
-/* There is always room: a few dozen entries of HALO_MAX_CPUID. */
-static struct halo_cpuid_entry *halo_cpuid_emit(struct halo_cpuid_build *b, u32 leaf, u32 subleaf,
-						u32 flags, const u32 regs[4])
-{
-	struct halo_cpuid_entry *e = &b->table->entries[b->table->count++];
-
-	*e = (struct halo_cpuid_entry){
-		.leaf = leaf, .subleaf = subleaf, .flags = flags,
-		.eax = regs[EAX], .ebx = regs[EBX], .ecx = regs[ECX], .edx = regs[EDX],
-	};
-	return e;
-}
-
 /* Leaf 0x80000008's EAX; no LA57. */
 static u32 halo_cpuid_widths(const struct halo_cpuid_build *b, u32 phys)
 {
@@ -287,15 +274,15 @@ static u32 halo_cpuid_widths(const struct halo_cpuid_build *b, u32 phys)
 	return clamp_t(u32, phys, 32, 52) | 48 << 8;
 }
 
-/* The features of a leaf: by the rules, by what they need, else nothing. */
+/* The features of a leaf, of those of the host: by the rules, by what they need, else nothing. */
 static void halo_cpuid_features(const struct halo_cpuid_build *b, u32 leaf, u32 subleaf,
 				u32 regs[4])
 {
 	u32 host[4];
 	unsigned int i;
 
-	halo_host_leaf(b, leaf, subleaf, host);
-	memset(regs, 0, 4 * sizeof(regs[0]));
+	memcpy(host, regs, sizeof(host));
+	memset(regs, 0, sizeof(host));
 	for (i = 0; i < ARRAY_SIZE(halo_cpuid_rules); i++) {
 		const struct halo_cpuid_rule *rule = &halo_cpuid_rules[i];
 
@@ -308,83 +295,59 @@ static void halo_cpuid_features(const struct halo_cpuid_build *b, u32 leaf, u32 
 			regs[halo_cpuid_needs[i].reg] &= ~halo_cpuid_needs[i].bits;
 	if (leaf == 0x80000008)
 		regs[EAX] = halo_cpuid_widths(b, host[EAX] & 0xff);
+	else if (leaf == 7 && !subleaf)
+		regs[EAX] = min(host[EAX], 1u);		/* the highest subleaf */
 }
 
-static void halo_cpuid_emit_subleaves(struct halo_cpuid_build *b, u32 leaf)
+/* What a subleaf holds; false if there is no such. */
+static bool halo_cpuid_regs(const struct halo_cpuid_build *b, u32 leaf, u32 subleaf,
+			    enum halo_cpuid_from from, u32 regs[4])
 {
-	struct halo_cpuid_entry *first;
-	u32 regs[4];
-
-	halo_cpuid_features(b, leaf, 0, regs);
-	first = halo_cpuid_emit(b, leaf, 0, HALO_CPUID_SUBLEAF, regs);
-	halo_cpuid_features(b, leaf, 1, regs);
-	if (!(regs[EAX] | regs[EBX] | regs[EDX]))
-		return;
-	halo_cpuid_emit(b, leaf, 1, HALO_CPUID_SUBLEAF, regs);
-	if (leaf == 7)
-		first->eax = 1;
-}
-
-static void halo_cpuid_emit_caches(struct halo_cpuid_build *b, u32 leaf)
-{
-	u32 subleaf, regs[4];
-
-	for (subleaf = 0; subleaf < 8; subleaf++) {
-		halo_host_leaf(b, leaf, subleaf, regs);
-		if (!(regs[EAX] & 0x1f))
-			break;
-		regs[EAX] &= 0x3fff;
-		halo_cpuid_emit(b, leaf, subleaf, HALO_CPUID_SUBLEAF, regs);
-	}
-}
-
-/* Sizes in subleaf 0 are computed when it is looked up, or clamped. */
-static void halo_cpuid_emit_states(struct halo_cpuid_build *b)
-{
-	u64 xcr0 = b->has & ~TSC_STABLE;
-	u32 regs[4] = { lower_32_bits(xcr0), 576, 576, upper_32_bits(xcr0) }, i;
-	struct halo_cpuid_entry *first;
-
-	first = halo_cpuid_emit(b, 0xd, 0, HALO_CPUID_SUBLEAF, regs);
-	halo_cpuid_features(b, 0xd, 1, regs);
-	halo_cpuid_emit(b, 0xd, 1, HALO_CPUID_SUBLEAF, regs);
-	for (i = 2; i < 63; i++) {
-		if (!(xcr0 & BIT_ULL(i)))
-			continue;
-		halo_host_leaf(b, 0xd, i, regs);
-		regs[ECX] &= B(1);
-		regs[EDX] = 0;
-		halo_cpuid_emit(b, 0xd, i, HALO_CPUID_SUBLEAF, regs);
-		first->ebx = max(first->ebx, regs[EAX] + regs[EBX]);
-		first->ecx = first->ebx;
-	}
-}
-
-static void halo_cpuid_emit_leaf(struct halo_cpuid_build *b, u32 leaf, enum halo_cpuid_from from)
-{
-	u32 regs[4];
-
+	halo_host_leaf(b, leaf, subleaf, regs);
 	switch (from) {
-	case SUBLEAVES:
-		halo_cpuid_emit_subleaves(b, leaf);
-		return;
-	case CACHES:
-		halo_cpuid_emit_caches(b, leaf);
-		return;
-	case STATES:
-		halo_cpuid_emit_states(b);
-		return;
 	case RULES:
-		halo_cpuid_features(b, leaf, 0, regs);
+	case SUBLEAVES:
+		halo_cpuid_features(b, leaf, subleaf, regs);
 		break;
 	case HOST:
+		break;
 	case LAST:
-		halo_host_leaf(b, leaf, 0, regs);
-		if (from == LAST)
-			regs[EAX] = b->last[leaf >> 31];
+		regs[EAX] = b->last[leaf >> 31];
+		break;
+	case CACHES:
+		regs[EAX] &= 0x3fff;
+		return regs[EAX] & 0x1f;
+	case STATES:
+		if (subleaf > 1) {
+			regs[ECX] &= B(1);
+			regs[EDX] = 0;
+			return b->has & BIT_ULL(subleaf);
+		}
+		halo_cpuid_features(b, leaf, subleaf, regs);
+		if (!subleaf) {
+			regs[EAX] = lower_32_bits(b->has & ~TSC_STABLE);
+			regs[EDX] = upper_32_bits(b->has & ~TSC_STABLE);
+		}
 		break;
 	}
-	halo_cpuid_emit(b, leaf, 0, 0, regs);
+	return true;
+}
+
+/* There is always room: a few dozen entries of HALO_MAX_CPUID. */
+static void halo_cpuid_emit(struct halo_cpuid_build *b, u32 leaf, enum halo_cpuid_from from)
+{
+	static const u8 last[] = { [SUBLEAVES] = 1, [CACHES] = 7, [STATES] = 62 };
+	u32 subleaf, regs[4];
+
+	for (subleaf = 0; subleaf <= last[from]; subleaf++) {
+		if (!halo_cpuid_regs(b, leaf, subleaf, from, regs))
+			continue;
+		b->table->entries[b->table->count++] = (struct halo_cpuid_entry){
+			.leaf = leaf, .subleaf = subleaf,
+			.flags = last[from] ? HALO_CPUID_SUBLEAF : 0,
+			.eax = regs[EAX], .ebx = regs[EBX], .ecx = regs[ECX], .edx = regs[EDX],
+		};
+	}
 }
 
 /* States the host's kernel has switched on, we know, and can go together. */
@@ -435,7 +398,9 @@ void halo_cpuid_supported(struct halo_cpuid_table *table, const struct halo_cpui
 
 		if ((!vendor || vendor == (amd ? 'A' : 'I')) &&
 		    (leaf >> 30 == 1 || leaf <= b.last[leaf >> 31]))
-			halo_cpuid_emit_leaf(&b, leaf, halo_cpuid_leaves[i].from);
+			halo_cpuid_emit(&b, leaf, halo_cpuid_leaves[i].from);
 	}
 	halo_cpuid_index(table);
+	/* By itself: what is left to do are the sizes of the states. */
+	halo_cpuid_clamp(table, table);
 }
