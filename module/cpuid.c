@@ -315,13 +315,6 @@ static void halo_cpuid_fix(const struct halo_cpuid_table *table, const struct ha
 		if (dyn->apic_off)
 			regs[HALO_CPUID_EDX] &= ~BIT(9);
 		break;
-	case 0x7:
-		if (subleaf)
-			break;
-		regs[HALO_CPUID_ECX] &= ~BIT(4);
-		if (dyn->cr4 & BIT(22))
-			regs[HALO_CPUID_ECX] |= BIT(4);		/* OSPKE */
-		break;
 	case LEAF_XSAVE:
 		if (subleaf > 1)
 			break;
@@ -412,7 +405,6 @@ static const struct {
 	{ 0x1, HALO_CPUID_ECX, 26, BIT(18) },		/* XSAVE: OSXSAVE */
 	{ 0x7, HALO_CPUID_EBX, 7, BIT(20) },		/* SMEP */
 	{ 0x7, HALO_CPUID_EBX, 20, BIT(21) },		/* SMAP */
-	{ 0x7, HALO_CPUID_ECX, 3, BIT(22) },		/* PKU: PKE */
 	{ 0x80000001, HALO_CPUID_EDX, 11, 0, BIT(0) },			/* SYSCALL: SCE */
 	{ 0x80000001, HALO_CPUID_EDX, 29, 0, BIT(8) | BIT(10) },	/* LM: LME, LMA */
 	{ 0x80000001, HALO_CPUID_EDX, 20, 0, BIT(11) },			/* NX: NXE */

@@ -69,7 +69,7 @@ struct halo_cpuid_table {
 
 /**
  * struct halo_cpuid_dyn - vCPU state that shows in CPUID
- * @cr4: CR4: OSXSAVE, OSPKE
+ * @cr4: CR4: OSXSAVE
  * @xcr0: XCR0: size of the XSAVE area
  * @apic_off: the LAPIC is switched off in APIC_BASE: CPUID.1:EDX.APIC reads 0
  */

@@ -20,12 +20,11 @@
 
 #define B(n)	(1u << (n))
 
-/* User states that the guest's FPU buffer holds: x87, SSE, AVX, AVX-512, PKRU. */
+/* User states that the guest's FPU buffer holds: x87, SSE, AVX, AVX-512. */
 #define XCR0_X87	BIT_ULL(0)
 #define XCR0_SSE	BIT_ULL(1)
 #define XCR0_AVX	BIT_ULL(2)
 #define XCR0_AVX512	(BIT_ULL(5) | BIT_ULL(6) | BIT_ULL(7))
-#define XCR0_PKRU	BIT_ULL(9)
 
 /* Not a state, but features hang on it, too. */
 #define TSC_STABLE	BIT_ULL(63)
@@ -94,16 +93,17 @@ static const struct halo_cpuid_rule halo_cpuid_rules[] = {
 	  B(19) | B(20) | B(21) | B(23) | B(24) | B(28) | B(29) | B(30) | B(31),
 	  B(1) },
 	/*
-	 * let through: AVX-512 VBMI 1 VBMI2 6 VNNI 11 BITALG 12 VPOPCNTDQ 14, UMIP 2, PKU 3,
-	 *   GFNI 8, VAES 9, VPCLMULQDQ 10, RDPID 22: TSC_AUX is switched. CLDEMOTE 25: a hint.
-	 * hide: PREFETCHWT1 0. OSPKE 4: follows CR4 at lookup. WAITPKG 5: would stop the host's
-	 *   CPU. CET 7, PKS 31: supervisor states nobody switches. TME 13. LA57 16: five-level
-	 *   guests wait until the walker's users know them. MAWAU 17. KL 23. Bus lock 24.
+	 * let through: AVX-512 VBMI 1 VBMI2 6 VNNI 11 BITALG 12 VPOPCNTDQ 14, UMIP 2, GFNI 8,
+	 *   VAES 9, VPCLMULQDQ 10, RDPID 22: TSC_AUX is switched. CLDEMOTE 25: a hint.
+	 * hide: PREFETCHWT1 0. PKU 3, OSPKE 4: the host would go on with the guest's PKRU, which
+	 *   is in no FPU buffer. WAITPKG 5: would stop the host's CPU. CET 7, PKS 31: supervisor
+	 *   states nobody switches. TME 13. LA57 16: five-level guests wait until the walker's
+	 *   users know them. MAWAU 17. KL 23. Bus lock 24.
 	 *   MOVDIRI 27, MOVDIR64B 28: stores that the decoder can't carry out on a device page.
 	 *   ENQCMD 29. SGX_LC 30.
 	 */
 	{ 0x7, 0, ECX,
-	  B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(25),
+	  B(1) | B(2) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(25),
 	  0 },
 	/*
 	 * let through: FSRM 4, AVX-512 VP2INTERSECT 8 FP16 23, MD_CLEAR 10: VERW does it all,
@@ -197,7 +197,6 @@ static const struct {
 	{ XCR0_AVX512, 0x7, 0, ECX, B(1) | B(6) | B(11) | B(12) | B(14) },
 	{ XCR0_AVX512, 0x7, 0, EDX, B(8) | B(23) },
 	{ XCR0_AVX512, 0x7, 1, EAX, B(5) },
-	{ XCR0_PKRU, 0x7, 0, ECX, B(3) },
 	{ TSC_STABLE, 0x40000001, 0, EAX, B(24) },
 	{ TSC_STABLE, 0x80000007, 0, EDX, B(8) },
 };
@@ -353,8 +352,7 @@ static void halo_cpuid_emit(struct halo_cpuid_build *b, u32 leaf, enum halo_cpui
 /* States the host's kernel has switched on, we know, and can go together. */
 static u64 halo_cpuid_states(const struct halo_cpuid_build *b)
 {
-	u64 xcr0 = b->host->xcr0 &
-		   (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
+	u64 xcr0 = b->host->xcr0 & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
 	u32 regs[4];
 
 	halo_host_leaf(b, 1, 0, regs);

@@ -22,7 +22,6 @@
 #define CR4_LA57	BIT_ULL(12)
 #define CR4_SMEP	BIT_ULL(20)
 #define CR4_SMAP	BIT_ULL(21)
-#define CR4_PKE		BIT_ULL(22)
 #define WALK_EFER_LMA	BIT_ULL(10)
 #define WALK_EFER_NXE	BIT_ULL(11)
 #define RFLAGS_AC	BIT_ULL(18)
@@ -153,23 +152,6 @@ static bool walk_smap(const struct walk *w)
 	if (!(w->ctx->cr4 & CR4_SMAP) || w->access & (HALO_WALK_USER | HALO_WALK_FETCH))
 		return false;
 	return !(w->ctx->rflags & RFLAGS_AC);
-}
-
-/* Does PKRU forbid this data access to a user page? SDM 3A 4.6.2. */
-static bool walk_pkey(const struct walk *w)
-{
-	unsigned int key = w->entry[w->depth - 1] >> 59 & 15;
-	u32 rights;
-
-	if (!w->user || w->access & HALO_WALK_FETCH)
-		return false;
-	if (!(w->ctx->cr4 & CR4_PKE) || !(w->ctx->efer & WALK_EFER_LMA))
-		return false;
-	rights = w->ctx->pkru >> (2 * key);
-	if (rights & 1)
-		return true;
-	return rights & 2 && w->access & HALO_WALK_WRITE &&
-	       (w->access & HALO_WALK_USER || w->ctx->cr0 & CR0_WP);
 }
 
 /* May it be done, by what all levels grant together? SDM 3A 4.6.1. */
@@ -303,9 +285,6 @@ int halo_walk(const struct halo_walk_ctx *ctx, u64 gva, unsigned int access,
 		ret = walk_down(&w, res);
 		if (ret)
 			return ret;
-		/* Which of the reasons it was shows in the PK bit alone. */
-		if (walk_pkey(&w))
-			return walk_fault(&w, res, HALO_PF_P | HALO_PF_PK);
 		if (!walk_allowed(&w))
 			return walk_fault(&w, res, HALO_PF_P);
 		if (!ctx->update)

@@ -6,7 +6,7 @@
  * intercepted instruction, string port I/O, memory operands of instructions on
  * device pages. Pure: the caller passes the control registers and a function
  * that reads guest memory. The guest may change its tables while we walk; every
- * entry is read once.
+ * entry is read once. No protection keys: no guest is shown them.
  *
  * References: SDM 3A chapter 4; APM volume 2 chapter 5.
  */
@@ -27,7 +27,6 @@
 #define HALO_PF_U		BIT(2)
 #define HALO_PF_RSVD		BIT(3)
 #define HALO_PF_I		BIT(4)
-#define HALO_PF_PK		BIT(5)
 
 /**
  * struct halo_walk_ctx - what a walk depends on
@@ -36,7 +35,6 @@
  * @cr4: CR4
  * @efer: EFER
  * @rflags: RFLAGS; AC counts
- * @pkru: PKRU, looked at if CR4.PKE is set
  * @maxphyaddr: the guest's physical-address width, 32 to 52
  * @gbpages: the guest's CPUID has 1 GiB pages
  * @read: read @bytes (4 or 8, aligned) of guest memory at @gpa into @out; 0 or -EFAULT
@@ -51,7 +49,6 @@ struct halo_walk_ctx {
 	u64 cr4;
 	u64 efer;
 	u64 rflags;
-	u32 pkru;
 	u8 maxphyaddr;
 	bool gbpages;
 	int (*read)(void *opaque, u64 gpa, void *out, unsigned int bytes);

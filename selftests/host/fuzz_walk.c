@@ -69,7 +69,7 @@ static struct oracle oracle(const struct halo_walk_ctx *c, u64 gva, unsigned int
 	bool write = access & HALO_WALK_WRITE, fetch = access & HALO_WALK_FETCH;
 	bool user = access & HALO_WALK_USER;
 	bool pae = bit(c->cr4, 5), lng = bit(c->efer, 10), nxe = bit(c->efer, 11);
-	bool rw = true, us = true, nx = false, there, key = false;
+	bool rw = true, us = true, nx = false, there;
 	u64 phys = (1ull << c->maxphyaddr) - 1, e = 0, table;
 	struct oracle o = { 0, 0, 0 };
 	int shift;
@@ -176,16 +176,6 @@ static struct oracle oracle(const struct halo_walk_ctx *c, u64 gva, unsigned int
 	}
 
 	o.code |= 1;
-	if (lng && us && !fetch && bit(c->cr4, 22)) {
-		int k = e >> 59 & 15;
-
-		key = bit(c->pkru, 2 * k) ||
-		      (bit(c->pkru, 2 * k + 1) && write && (user || bit(c->cr0, 16)));
-	}
-	if (key) {
-		o.code |= 0x20;
-		goto fault;
-	}
 	if (user && !us)
 		goto fault;
 	if (fetch && (nx || (!user && us && bit(c->cr4, 20))))
@@ -226,7 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c.cr0 = (u64)(data[0] % 16 != 0) << 31 | (u64)bit(data[0], 4) << 16;
 	c.cr3 = 0x1000 | (data[1] & 0x7f) << 3 | (data[1] & 0x80 ? 0x4000 : 0);
 	c.cr4 = (u64)bit(data[2], 0) << 4 | (u64)bit(data[2], 1) << 5 | (u64)bit(data[2], 2) << 12 |
-		(u64)bit(data[2], 3) << 20 | (u64)bit(data[2], 4) << 21 | (u64)bit(data[2], 5) << 22;
+		(u64)bit(data[2], 3) << 20 | (u64)bit(data[2], 4) << 21;
 	c.efer = (u64)bit(data[2], 6) << 11;
 	if (bit(data[2], 7)) {
 		c.efer |= 1 << 10;
@@ -235,7 +225,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c.maxphyaddr = 32 + data[3] % 21;
 	c.gbpages = bit(data[4], 0);
 	c.rflags = (u64)bit(data[4], 1) << 18;
-	c.pkru = data[5] * 0x01010101u;
 	access = kinds[data[4] >> 2 & 3] | (bit(data[4], 4) ? HALO_WALK_USER : 0);
 	memcpy(&gva, data + 8, 8);
 	/* Mostly canonical. */

@@ -31,7 +31,6 @@
 #define LA57	(1ull << 12)
 #define SMEP	(1ull << 20)
 #define SMAP	(1ull << 21)
-#define PKE	(1ull << 22)
 #define LMA	(1ull << 10)
 #define NXE	(1ull << 11)
 #define AC	(1ull << 18)
@@ -376,34 +375,6 @@ static void smep_and_smap(void **state)
 	assert_int_equal(r.error_code, 0);
 }
 
-static void protection_keys(void **state)
-{
-	long_mode(RWU, RWU, RWU, RWU | 5ull << 59);
-	c.cr4 |= PKE;
-	assert_int_equal(walk(GVA, HALO_WALK_WRITE), 0);
-	c.pkru = ~(3u << 10);
-	assert_int_equal(walk(GVA, HALO_WALK_WRITE), 0);
-
-	c.pkru = 2u << 10;	/* write disable */
-	assert_int_equal(walk(GVA, HALO_WALK_READ | HALO_WALK_USER), 0);
-	assert_int_equal(walk(GVA, HALO_WALK_WRITE | HALO_WALK_USER), -EFAULT);
-	assert_int_equal(r.error_code, HALO_PF_P | HALO_PF_W | HALO_PF_U | HALO_PF_PK);
-	assert_int_equal(walk(GVA, HALO_WALK_WRITE), -EFAULT);
-	c.cr0 &= ~WP;
-	assert_int_equal(walk(GVA, HALO_WALK_WRITE), 0);
-	assert_int_equal(walk(GVA, HALO_WALK_WRITE | HALO_WALK_USER), -EFAULT);
-
-	c.pkru = 1u << 10;	/* access disable */
-	assert_int_equal(walk(GVA, HALO_WALK_READ), -EFAULT);
-	assert_int_equal(r.error_code, HALO_PF_P | HALO_PF_PK);
-	assert_int_equal(walk(GVA, HALO_WALK_FETCH | HALO_WALK_USER), 0);
-	mem.q[0x4000 / 8 + 4] &= ~U;	/* no key on a supervisor page */
-	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
-	mem.q[0x4000 / 8 + 4] |= U;
-	c.cr4 &= ~PKE;
-	assert_int_equal(walk(GVA, HALO_WALK_READ), 0);
-}
-
 static void accessed_and_dirty(void **state)
 {
 	long_mode(RWU, RWU, RWU, RWU);
@@ -528,7 +499,6 @@ int main(void)
 		cmocka_unit_test(reserved_bits_at_any_level),
 		cmocka_unit_test(rights_add_up),
 		cmocka_unit_test(smep_and_smap),
-		cmocka_unit_test(protection_keys),
 		cmocka_unit_test(accessed_and_dirty),
 		cmocka_unit_test(tables_that_change_underneath),
 		cmocka_unit_test(tables_that_are_not_there),
