@@ -213,12 +213,13 @@ static void compute(const struct halo_insn_mmio *r, struct outcome *o)
 	u64 mem = r->src[0], src;
 
 	*o = (struct outcome){ .flags = r->ops->rflags_read(r->ctx) };
-	/* moffs has no ModRM: the accumulator, which .reg happens to say */
+	/* moffs, STOS, LODS and SCAS have no ModRM: the accumulator, which .reg happens to say */
 	src = insn->flags & HALO_INSN_F_IMM ? insn->imm & mask(size) :
 					      reg_read(r, insn->reg, size);
 
 	switch (insn->kind) {
 	case HALO_INSN_MOV_STORE:
+	case HALO_INSN_STOS:
 		o->mem = src;
 		break;
 	case HALO_INSN_MOVBE_STORE:
@@ -228,6 +229,7 @@ static void compute(const struct halo_insn_mmio *r, struct outcome *o)
 		o->mem = condition(insn->opcode, o->flags);
 		break;
 	case HALO_INSN_MOV_LOAD:
+	case HALO_INSN_LODS:
 		set_reg(o, insn->reg, size, mem);
 		break;
 	case HALO_INSN_MOVSX:
@@ -280,17 +282,11 @@ static void compute(const struct halo_insn_mmio *r, struct outcome *o)
 	case HALO_INSN_MOVS:
 		o->mem = mem;
 		break;
-	case HALO_INSN_STOS:
-		o->mem = reg_read(r, HALO_INSN_RAX, size);
-		break;
-	case HALO_INSN_LODS:
-		set_reg(o, HALO_INSN_RAX, size, mem);
-		break;
 	case HALO_INSN_CMPS:
 		alu(7, mem, r->src[1], size, &o->flags);
 		break;
 	case HALO_INSN_SCAS:
-		alu(7, reg_read(r, HALO_INSN_RAX, size), mem, size, &o->flags);
+		alu(7, src, mem, size, &o->flags);
 		break;
 	}
 	o->mem &= mask(insn->mem_size);
