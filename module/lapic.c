@@ -267,7 +267,7 @@ static void timer_update(struct halo_lapic *l)
 /* Bring the timer to the present: deliver, and go on to the next period if there is one. */
 static void timer_run(struct halo_lapic *l)
 {
-	u64 now, late, period;
+	u64 now, period;
 
 	if (!l->running)
 		return;
@@ -281,10 +281,7 @@ static void timer_run(struct halo_lapic *l)
 	if (timer_mode(l) == TIMER_PERIODIC) {
 		/* From the old expiry: no drift; what was missed is one event. */
 		period = timer_span(l);
-		late = now - l->deadline;
-		if (late >= period)
-			l->deadline += late / period * period;
-		l->deadline += period;
+		l->deadline += ((now - l->deadline) / period + 1) * period;
 	} else {
 		l->running = false;
 	}
@@ -825,17 +822,15 @@ bool halo_lapic_extint_pending(const struct halo_lapic *l)
  * State as a whole
  */
 
-static void clear_pir(struct halo_lapic *l)
+/*
+ * Nothing is left in PIR.  Mail first: the other way round, a vector posted in
+ * between would stay in PIR with no mail about it, and its next post would not
+ * leave any.
+ */
+static void drain_pir(struct halo_lapic *l)
 {
-	unsigned int w;
-
-	/*
-	 * Mail first: the other way round, a vector posted in between would stay
-	 * in PIR with no mail about it, and its next post would not leave any.
-	 */
 	clear_bit(HALO_MAIL_PIR, &l->mail);
-	for (w = 0; w < 4; w++)
-		xchg(&l->pir[w], 0);
+	fold_pir(l);
 }
 
 /* ID in the form that it has in this mode; an x2APIC's LDR follows from it (11.12.10.2). */
@@ -895,6 +890,7 @@ void halo_lapic_init_reset(struct halo_lapic *l)
 
 	l->running = false;
 	timer_update(l);
+	drain_pir(l);
 	memset(l->reg, 0, sizeof(l->reg));
 	l->irr_words = 0;
 	l->isr_words = 0;
@@ -905,7 +901,6 @@ void halo_lapic_init_reset(struct halo_lapic *l)
 	for (i = 0; i < HALO_LVT_COUNT; i++)
 		l->lvt[i] = LVT_MASKED;
 	set_id(l, id);
-	clear_pir(l);
 	clear_bit(HALO_MAIL_TIMER, &l->mail);
 	clear_bit(HALO_MAIL_ILLEGAL, &l->mail);
 	publish_route(l);
@@ -967,8 +962,7 @@ void halo_lapic_save(struct halo_lapic *l, u8 image[HALO_LAPIC_IMAGE_BYTES])
 	unsigned int reg;
 	u32 value;
 
-	if (test_and_clear_bit(HALO_MAIL_PIR, &l->mail))
-		fold_pir(l);
+	drain_pir(l);
 	timer_run(l);
 	memset(image, 0, HALO_LAPIC_IMAGE_BYTES);
 	for (reg = 0; reg < REG_COUNT; reg++) {
@@ -1035,7 +1029,7 @@ int halo_lapic_load(struct halo_lapic *l,
 	if (!image_valid(l, image))
 		return -EINVAL;
 
-	clear_pir(l);
+	drain_pir(l);
 	for (reg = 0; reg < REG_COUNT; reg++)
 		if (regs[reg].image)
 			l->reg[reg] = get32(image, reg);
