@@ -200,9 +200,9 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 	case HW_MEMORY:
 		return halo_exit_memory(vcpu);
 	case HW_RDMSR:
-		return halo_exit_rdmsr(vcpu);
+		return halo_exit_msr(vcpu, false);
 	case HW_WRMSR:
-		return halo_exit_wrmsr(vcpu);
+		return halo_exit_msr(vcpu, true);
 	case HW_HLT:
 		return halo_exit_hlt(vcpu);
 	case HW_HYPERCALL:

@@ -64,7 +64,6 @@ enum {
 /* Segment registers, hardware encoding. */
 enum {
 	HALO_INSN_ES, HALO_INSN_CS, HALO_INSN_SS, HALO_INSN_DS, HALO_INSN_FS, HALO_INSN_GS,
-	HALO_INSN_SEG_NONE = 0xff,
 };
 
 /**

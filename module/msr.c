@@ -336,36 +336,23 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 	return m ? halo_msr_set(vcpu, m, index, value, host) : -EINVAL;
 }
 
-/* The zone of an MSR, copied out of the table. */
-static bool halo_msr_zone(struct halo_vcpu *vcpu, u32 index, struct halo_zone_desc *out)
-{
-	const struct halo_zone_table *table;
-	const struct halo_zone_desc *zone = NULL;
-
-	rcu_read_lock();
-	table = rcu_dereference(vcpu->vm->zones);
-	if (table)
-		zone = halo_zone_find(table, HALO_BUS_MSR, index, 1);
-	if (zone)
-		*out = *zone;
-	rcu_read_unlock();
-	return zone;
-}
-
-/* Built twice, so that neither asks which of the two it is. */
-static __always_inline enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
+/**
+ * halo_exit_msr() - RDMSR or WRMSR
+ * @vcpu: the vCPU
+ * @write: which
+ *
+ * Return: FORWARD if a zone says so or an EOI is to be told, else RESUME.
+ */
+enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
 	u32 index = cpu->gpr[GPR_RCX];
 	struct halo_zone_desc zone;
 	u64 value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
-	int len, ret = 0;
+	int len = cpu->exit.insn_len, ret = 0;
 
 	vcpu->count.msr++;
-	len = halo_insn_length(vcpu, write ? HALO_INSN_WRMSR : HALO_INSN_RDMSR);
-	if (len < 0)
-		return NEXT_RESUME;
-	if (!halo_msr_zone(vcpu, index, &zone)) {
+	if (!halo_zone_at(vcpu, HALO_BUS_MSR, index, 1, &zone)) {
 		ret = write ? halo_msr_write(vcpu, index, value, false) :
 			      halo_msr_read(vcpu, index, &value);
 	} else if (zone.mode == HALO_ZONE_SYNC) {
@@ -384,36 +371,12 @@ static __always_inline enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool
 	} else {
 		ret = -EINVAL;
 	}
-	if (ret < 0) {
-		halo_gp(vcpu);
-		return NEXT_RESUME;
-	}
+	if (ret < 0)
+		return halo_gp(vcpu);
 	if (!write) {
 		cpu->gpr[GPR_RAX] = (u32)value;
 		cpu->gpr[GPR_RDX] = value >> 32;
 	}
 	halo_skip(vcpu, len);
-	return write ? halo_forward_eoi(vcpu, ret) : NEXT_RESUME;
-}
-
-/**
- * halo_exit_rdmsr() - RDMSR
- * @vcpu: the vCPU
- *
- * Return: FORWARD if a zone says so, else RESUME.
- */
-enum halo_next halo_exit_rdmsr(struct halo_vcpu *vcpu)
-{
-	return halo_exit_msr(vcpu, false);
-}
-
-/**
- * halo_exit_wrmsr() - WRMSR
- * @vcpu: the vCPU
- *
- * Return: FORWARD if a zone says so or an EOI is to be told, else RESUME.
- */
-enum halo_next halo_exit_wrmsr(struct halo_vcpu *vcpu)
-{
-	return halo_exit_msr(vcpu, true);
+	return halo_forward_eoi(vcpu, ret);
 }

@@ -134,7 +134,7 @@ static bool halo_string_begin(struct halo_vcpu *vcpu, struct halo_pending *p)
 	p->addr_size = insn.addr_size;
 	p->insn_len = len;
 	if (!p->in)
-		seg = insn.seg != HALO_INSN_SEG_NONE ? insn.seg : SEG_DS;
+		seg = insn.seg;
 	if (p->rep && !(vcpu->cpu.gpr[GPR_RCX] & halo_size_mask(p->addr_size))) {
 		halo_skip(vcpu, len);
 		return false;

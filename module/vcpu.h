@@ -366,8 +366,7 @@ int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsign
 		    bool write, u64 *linear);
 
 /* msr.c */
-enum halo_next halo_exit_rdmsr(struct halo_vcpu *vcpu);
-enum halo_next halo_exit_wrmsr(struct halo_vcpu *vcpu);
+enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write);
 int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value);
 int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host);
 void halo_msr_reset(struct halo_vcpu *vcpu);
