@@ -7,6 +7,7 @@
  * was made, the same for all vCPUs: it is monotonic over all of them without
  * being written again (PVCLOCK_TSC_STABLE_BIT), as long as the host's TSC is.
  */
+#include <linux/clocksource.h>
 #include <linux/ktime.h>
 #include <linux/timekeeping.h>
 #include <asm/msr.h>
@@ -61,7 +62,8 @@ void halo_tsc_set(struct halo_vcpu *vcpu, u64 value)
  */
 void halo_clock_init(struct halo_vm *vm)
 {
-	halo_pvclock_scale_init(&vm->clock, tsc_khz ?: 1000000);
+	clocks_calc_mult_shift(&vm->clock_mul, &vm->clock_shift, tsc_khz ?: 1000000,
+			       NSEC_PER_MSEC, 0);
 	vm->tsc_base = rdtsc();
 	vm->tsc_offset = -vm->tsc_base;
 	vm->boot_ns = ktime_get_real_ns();
@@ -73,8 +75,9 @@ static int halo_clock_write(struct halo_vcpu *vcpu)
 	struct halo_mem *mem = &vcpu->vm->mem;
 	u64 gpa = vcpu->msr.pv_system_time & ~1ull;
 	struct pvclock_vcpu_time_info t = {
-		.tsc_to_system_mul = vcpu->vm->clock.mul,
-		.tsc_shift = vcpu->vm->clock.shift,
+		/* The guest shifts to the left first, and by 32 to the right at last. */
+		.tsc_to_system_mul = vcpu->vm->clock_mul,
+		.tsc_shift = 32 - vcpu->vm->clock_shift,
 		.flags = PVCLOCK_TSC_STABLE_BIT,
 		/* The VM's beginning on every vCPU: no two round differently. */
 		.tsc_timestamp = vcpu->vm->tsc_base + vcpu->cpu.tsc_offset,

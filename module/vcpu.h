@@ -25,7 +25,6 @@
 #include "host.h"
 #include "insn.h"
 #include "lapic.h"
-#include "pvclock.h"
 #include "ring.h"
 #include "zone.h"
 
@@ -57,7 +56,8 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @tsc_offset: guest TSC minus host TSC at creation: it starts at 0
  * @tsc_base: host TSC at creation
  * @boot_ns: time of day at creation, ns
- * @clock: TSC ticks to guest time
+ * @clock_mul: TSC ticks to guest time, ns: multiplier
+ * @clock_shift: and what to shift the product by, to the right, at most 32
  */
 struct halo_vm {
 	refcount_t ref;
@@ -73,7 +73,8 @@ struct halo_vm {
 	u64 tsc_offset;
 	u64 tsc_base;
 	u64 boot_ns;
-	struct halo_pvclock_scale clock;
+	u32 clock_mul;
+	u32 clock_shift;
 };
 
 /* What the reply to the SYNC exit in flight will be used for. */

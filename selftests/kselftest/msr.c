@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* MSRs: deny by default, and what a guest's values can do to the host. */
 #include <sched.h>
+#include <time.h>
 #include "hvm.h"
 
 static volatile u64 got[8];
@@ -191,6 +192,52 @@ TEST(ioctl_counts_what_it_did)
 	CHECK_ERRNO(ioctl(v->fd, HALO_VCPU_SET_MSRS, &m), EINVAL);
 	m.entries = 8;
 	CHECK_ERRNO(ioctl(v->fd, HALO_VCPU_SET_MSRS, &m), EFAULT);
+}
+
+/* What a guest finds in guest memory, as the interface describes it. */
+static volatile struct {
+	u32 version, pad;
+	u64 tsc, ns;
+	u32 mul;
+	signed char shift;
+	u8 flags, pad2[2];
+} record __attribute__((aligned(64)));
+
+GUEST void start_clock(void)
+{
+	wrmsr(0x4b564d01, (u64)&record | 1);
+	got[0] = rdmsr(0x4b564d01);
+}
+
+static u64 monotonic(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+TEST(the_clock_keeps_time)
+{
+	u64 ticks, ns, guest_ns;
+
+	memset((void *)&record, 0xff, sizeof(record));
+	guest(vm_new()->cpu[0], start_clock, 0);
+	CHECK_EQ(got[0], (u64)&record | 1);
+	CHECK_EQ(record.version & 1, 0);
+	CHECK(record.version != 0xffffffff);
+	CHECK_EQ(record.flags, 1);
+	CHECK_EQ(record.ns, 0);
+	ns = monotonic();
+	ticks = rdtsc();
+	usleep(300000);
+	ticks = rdtsc() - ticks;
+	ns = monotonic() - ns;
+	ticks = record.shift < 0 ? ticks >> -record.shift : ticks << record.shift;
+	guest_ns = (unsigned __int128)ticks * record.mul >> 32;
+	ktap_note("%llu ns are %llu ns in the guest", (unsigned long long)ns,
+		  (unsigned long long)guest_ns);
+	CHECK(guest_ns > ns - ns / 50 && guest_ns < ns + ns / 50);
 }
 
 /* All that can be read can be written back: what a snapshot does. */
