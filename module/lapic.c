@@ -77,9 +77,10 @@
 #define FIRST_VECTOR	16
 
 /* The names in struct halo_lapic are at their registers' places. */
-static_assert(offsetof(struct halo_lapic, svr) == REG_SVR * sizeof(u32));
+static_assert(offsetof(struct halo_lapic, tpr) == REG_TPR * sizeof(u32));
+static_assert(offsetof(struct halo_lapic, ppr) == REG_PPR * sizeof(u32));
+static_assert(offsetof(struct halo_lapic, isr) == REG_ISR * sizeof(u32));
 static_assert(offsetof(struct halo_lapic, icr) == REG_ICR * sizeof(u32));
-static_assert(offsetof(struct halo_lapic, tdcr) == REG_TDCR * sizeof(u32));
 
 /* Who may touch a register; xAPIC, x2APIC. */
 #define XR	BIT(0)
@@ -125,7 +126,7 @@ static const struct {
 
 static inline unsigned int timer_mode(const struct halo_lapic *l)
 {
-	return l->lvt[HALO_LVT_TIMER] >> 17 & 3;
+	return l->reg[REG_TIMER] >> 17 & 3;
 }
 
 static inline bool timer_counts(const struct halo_lapic *l)
@@ -136,7 +137,7 @@ static inline bool timer_counts(const struct halo_lapic *l)
 /* log2 of the divisor: TDCR of 0 means 2, 0xa 128, 0xb 1 (11.5.4). */
 static inline unsigned int timer_shift(const struct halo_lapic *l)
 {
-	return ((l->tdcr & 3) + (l->tdcr >> 1 & 4) + 1) & 7;
+	return ((l->reg[REG_TDCR] & 3) + (l->reg[REG_TDCR] >> 1 & 4) + 1) & 7;
 }
 
 static __always_inline unsigned int highest(const u64 words[4], u8 nonzero)
@@ -156,26 +157,26 @@ static void update_ppr(struct halo_lapic *l)
 
 static u32 apic_number(const struct halo_lapic *l)
 {
-	return halo_lapic_x2apic(l) ? l->id : l->id >> 24;
+	return halo_lapic_x2apic(l) ? l->reg[REG_ID] : l->reg[REG_ID] >> 24;
 }
 
 /* Tell the other vCPUs how this one is addressed. */
 static void publish_route(struct halo_lapic *l)
 {
-	u64 route = apic_number(l) | (u64)(l->ldr >> 24) << HALO_ROUTE_LOGICAL_SHIFT;
+	u64 route = apic_number(l) | (u64)(l->reg[REG_LDR] >> 24) << HALO_ROUTE_LOGICAL_SHIFT;
 
-	if (l->dfr >> 28 != 0xf)
+	if (l->reg[REG_DFR] >> 28 != 0xf)
 		route |= HALO_ROUTE_CLUSTER;
 	if (halo_lapic_x2apic(l))
 		route |= HALO_ROUTE_X2APIC;
 	if (halo_lapic_enabled(l))
 		route |= HALO_ROUTE_ENABLED;
-	if (l->svr & SVR_ENABLE)
+	if (l->reg[REG_SVR] & SVR_ENABLE)
 		route |= HALO_ROUTE_SOFT;
 	WRITE_ONCE(l->route, route);
 }
 
-static unsigned long lvt_deliver(struct halo_lapic *l, enum halo_lapic_lvt which);
+static unsigned long lvt_deliver(struct halo_lapic *l, unsigned int reg);
 
 static void report_error(struct halo_lapic *l, u32 error)
 {
@@ -184,7 +185,7 @@ static void report_error(struct halo_lapic *l, u32 error)
 	l->errors |= error;
 	/* Re-armed by the write that latches (11.5.3): no recursion from here. */
 	if (first)
-		lvt_deliver(l, HALO_LVT_ERROR);
+		lvt_deliver(l, REG_ERROR);
 }
 
 static void request(struct halo_lapic *l, u8 vector, bool level)
@@ -208,9 +209,9 @@ static void request(struct halo_lapic *l, u8 vector, bool level)
  * Something local happened: as the LVT entry says (11.5.1).  Returns the mail
  * (NMI, INIT) that the vCPU itself must handle; timer and errors have none.
  */
-static unsigned long lvt_deliver(struct halo_lapic *l, enum halo_lapic_lvt which)
+static unsigned long lvt_deliver(struct halo_lapic *l, unsigned int reg)
 {
-	u32 lvt = l->lvt[which];
+	u32 lvt = l->reg[reg];
 	bool level = false;
 
 	if (lvt & LVT_MASKED)
@@ -219,11 +220,11 @@ static unsigned long lvt_deliver(struct halo_lapic *l, enum halo_lapic_lvt which
 	switch (lvt >> 8 & 7) {
 	case HALO_DM_FIXED:
 		/* LINT1 is always edge-sensitive (11.5.1). */
-		if (which == HALO_LVT_LINT0 && (lvt & LVT_LEVEL)) {
+		if (reg == REG_LINT0 && (lvt & LVT_LEVEL)) {
 			if (lvt & LVT_REMOTE_IRR)
 				return 0;
 			if ((lvt & 0xff) >= FIRST_VECTOR)
-				l->lvt[which] |= LVT_REMOTE_IRR;
+				l->reg[reg] |= LVT_REMOTE_IRR;
 			level = true;
 		}
 		request(l, lvt & 0xff, level);
@@ -245,7 +246,7 @@ static unsigned long lvt_deliver(struct halo_lapic *l, enum halo_lapic_lvt which
 /* How long it counts, ns. */
 static u64 timer_span(const struct halo_lapic *l)
 {
-	u64 ns = (u64)l->tmict << timer_shift(l);
+	u64 ns = (u64)l->reg[REG_TMICT] << timer_shift(l);
 
 	return timer_mode(l) == TIMER_PERIODIC ? max(ns, HALO_LAPIC_MIN_PERIOD_NS) : ns;
 }
@@ -253,7 +254,7 @@ static u64 timer_span(const struct halo_lapic *l)
 /* Make the host's timer fit the model's: none is needed while the LVT entry is masked. */
 static void timer_update(struct halo_lapic *l)
 {
-	if (l->running && !(l->lvt[HALO_LVT_TIMER] & LVT_MASKED)) {
+	if (l->running && !(l->reg[REG_TIMER] & LVT_MASKED)) {
 		l->armed = true;
 		l->ops->timer_arm(l->ctx, timer_mode(l) == TIMER_DEADLINE ?
 				  HALO_LAPIC_TIMER_TSC : HALO_LAPIC_TIMER_NS,
@@ -285,7 +286,7 @@ static void timer_run(struct halo_lapic *l)
 	} else {
 		l->running = false;
 	}
-	lvt_deliver(l, HALO_LVT_TIMER);
+	lvt_deliver(l, REG_TIMER);
 	timer_update(l);
 }
 
@@ -300,7 +301,7 @@ static void timer_fired(struct halo_lapic *l)
 
 static u32 timer_count(struct halo_lapic *l)
 {
-	u64 left, count = l->tmict;
+	u64 left, count = l->reg[REG_TMICT];
 
 	if (!timer_counts(l))
 		return 0;
@@ -320,7 +321,7 @@ static void set_tmict(struct halo_lapic *l, u32 value)
 	if (timer_mode(l) == TIMER_DEADLINE)
 		return;
 	timer_run(l);
-	l->tmict = value;
+	l->reg[REG_TMICT] = value;
 	l->running = value && timer_counts(l);
 	l->deadline = l->ops->now_ns(l->ctx) + timer_span(l);
 	timer_update(l);
@@ -337,7 +338,7 @@ static void set_tdcr(struct halo_lapic *l, u32 value)
 {
 	u32 count = timer_count(l);
 
-	l->tdcr = value;
+	l->reg[REG_TDCR] = value;
 	if (l->running && timer_counts(l))
 		timer_resume(l, count);
 }
@@ -348,12 +349,12 @@ static void set_timer_lvt(struct halo_lapic *l, u32 value)
 	u32 changed;
 
 	timer_run(l);
-	changed = l->lvt[HALO_LVT_TIMER] ^ value;
-	l->lvt[HALO_LVT_TIMER] = value;
+	changed = l->reg[REG_TIMER] ^ value;
+	l->reg[REG_TIMER] = value;
 	/* To or from TSC-deadline mode disarms (11.5.4.1). */
 	if ((changed >> 17 & 3) && !(counted && timer_counts(l))) {
 		l->running = false;
-		l->tmict = 0;
+		l->reg[REG_TMICT] = 0;
 	}
 	timer_update(l);
 }
@@ -390,7 +391,7 @@ void halo_lapic_set_tsc_deadline(struct halo_lapic *l, u64 value)
 		tsc = l->ops->tsc_now(l->ctx);
 		/* The old one is due, its mail not yet read: not to be lost. */
 		if ((l->running && tsc >= l->deadline) || (value && tsc >= value))
-			lvt_deliver(l, HALO_LVT_TIMER);
+			lvt_deliver(l, REG_TIMER);
 		l->running = value && tsc < value;
 	}
 	l->deadline = value;
@@ -415,40 +416,44 @@ static u32 read_reg(struct halo_lapic *l, unsigned int reg)
 /* LINT0 is level-triggered, fixed, and its pin is up: (again) a request. */
 static void lint0_level(struct halo_lapic *l)
 {
-	u32 lvt = l->lvt[HALO_LVT_LINT0];
+	u32 lvt = l->reg[REG_LINT0];
 
 	if ((lvt & LVT_LEVEL) && (lvt >> 8 & 7) == HALO_DM_FIXED &&
 	    (READ_ONCE(l->lines) & BIT(0)))
-		lvt_deliver(l, HALO_LVT_LINT0);
+		lvt_deliver(l, REG_LINT0);
 }
 
 static void set_lvt(struct halo_lapic *l, unsigned int reg, u32 value)
 {
-	enum halo_lapic_lvt which = reg - REG_TIMER;
-	u32 old = l->lvt[which];
+	u32 old = l->reg[reg];
 
-	if (!(l->svr & SVR_ENABLE))
+	if (!(l->reg[REG_SVR] & SVR_ENABLE))
 		value |= LVT_MASKED;
-	if (which == HALO_LVT_TIMER) {
+	if (reg == REG_TIMER) {
 		set_timer_lvt(l, value);
 		return;
 	}
 	/* Remote IRR lives as long as the level interrupt that it is about. */
-	if (which == HALO_LVT_LINT0 && !((old ^ value) & (LVT_LEVEL | 0x7ff)))
+	if (reg == REG_LINT0 && !((old ^ value) & (LVT_LEVEL | 0x7ff)))
 		value |= old & LVT_REMOTE_IRR;
-	l->lvt[which] = value;
-	if (which == HALO_LVT_LINT0)
+	l->reg[reg] = value;
+	if (reg == REG_LINT0)
 		lint0_level(l);
+}
+
+static void mask_lvts(struct halo_lapic *l)
+{
+	unsigned int reg;
+
+	for (reg = REG_TIMER; reg <= REG_ERROR; reg++)
+		l->reg[reg] |= LVT_MASKED;
 }
 
 static void set_svr(struct halo_lapic *l, u32 value)
 {
-	unsigned int i;
-
-	l->svr = value;
+	l->reg[REG_SVR] = value;
 	if (!(value & SVR_ENABLE)) {
-		for (i = 0; i < HALO_LVT_COUNT; i++)
-			l->lvt[i] |= LVT_MASKED;
+		mask_lvts(l);
 		timer_update(l);
 	}
 	publish_route(l);
@@ -487,7 +492,7 @@ static void send_icr(struct halo_lapic *l, u64 icr)
 		return;
 	}
 	if (ipi.mode == HALO_DM_FIXED && ipi.shorthand == HALO_SH_SELF) {
-		if (l->svr & SVR_ENABLE)
+		if (l->reg[REG_SVR] & SVR_ENABLE)
 			request(l, ipi.vector, false);
 		return;
 	}
@@ -498,7 +503,7 @@ static void latch_errors(struct halo_lapic *l)
 {
 	if (test_and_clear_bit(HALO_MAIL_ILLEGAL, &l->mail))
 		report_error(l, ESR_RECEIVE_ILLEGAL);
-	l->esr = l->errors;
+	l->reg[REG_ESR] = l->errors;
 	l->errors = 0;
 }
 
@@ -694,12 +699,12 @@ int halo_lapic_eoi(struct halo_lapic *l)
 	if (likely(!(l->tmr[w] & bit)))
 		return 0;
 
-	lvt = l->lvt[HALO_LVT_LINT0];
+	lvt = l->reg[REG_LINT0];
 	if ((lvt & LVT_REMOTE_IRR) && (lvt & 0xff) == vector) {
-		l->lvt[HALO_LVT_LINT0] &= ~LVT_REMOTE_IRR;
+		l->reg[REG_LINT0] &= ~LVT_REMOTE_IRR;
 		lint0_level(l);
 	}
-	return l->svr & SVR_NO_EOI ? 0 : HALO_LAPIC_EOI | (int)vector;
+	return l->reg[REG_SVR] & SVR_NO_EOI ? 0 : HALO_LAPIC_EOI | (int)vector;
 }
 
 /*
@@ -728,7 +733,7 @@ static unsigned long line_rose(struct halo_lapic *l, unsigned int pin)
 	/* Without a LAPIC the pins are INTR and NMI (11.4.3). */
 	if (!halo_lapic_enabled(l))
 		return pin ? HALO_LAPIC_NMI : 0;
-	return lvt_deliver(l, pin ? HALO_LVT_LINT1 : HALO_LVT_LINT0);
+	return lvt_deliver(l, pin ? REG_LINT1 : REG_LINT0);
 }
 
 /**
@@ -814,7 +819,7 @@ bool halo_lapic_extint_pending(const struct halo_lapic *l)
 		return false;
 	if (!halo_lapic_enabled(l))
 		return true;
-	return (l->lvt[HALO_LVT_LINT0] & (LVT_MASKED | 0x700)) ==
+	return (l->reg[REG_LINT0] & (LVT_MASKED | 0x700)) ==
 	       HALO_DM_EXTINT << 8;
 }
 
@@ -838,8 +843,8 @@ static void set_id(struct halo_lapic *l, u32 id)
 {
 	bool x2 = halo_lapic_x2apic(l);
 
-	l->id = x2 ? id : id << 24;
-	l->ldr = x2 ? id >> 4 << 16 | BIT(id & 15) : 0;
+	l->reg[REG_ID] = x2 ? id : id << 24;
+	l->reg[REG_LDR] = x2 ? id >> 4 << 16 | BIT(id & 15) : 0;
 }
 
 /**
@@ -886,7 +891,6 @@ void halo_lapic_reset(struct halo_lapic *l)
 void halo_lapic_init_reset(struct halo_lapic *l)
 {
 	u32 id = apic_number(l);
-	unsigned int i;
 
 	l->running = false;
 	timer_update(l);
@@ -895,11 +899,10 @@ void halo_lapic_init_reset(struct halo_lapic *l)
 	l->irr_words = 0;
 	l->isr_words = 0;
 	l->errors = 0;
-	l->version = VERSION_VALUE;
-	l->dfr = ~0U;
-	l->svr = 0xff;
-	for (i = 0; i < HALO_LVT_COUNT; i++)
-		l->lvt[i] = LVT_MASKED;
+	l->reg[REG_VERSION] = VERSION_VALUE;
+	l->reg[REG_DFR] = ~0U;
+	l->reg[REG_SVR] = 0xff;
+	mask_lvts(l);
 	set_id(l, id);
 	clear_bit(HALO_MAIL_TIMER, &l->mail);
 	clear_bit(HALO_MAIL_ILLEGAL, &l->mail);
@@ -1020,7 +1023,7 @@ static u8 nonzero_words(const u64 words[4])
 int halo_lapic_load(struct halo_lapic *l,
 		    const u8 image[HALO_LAPIC_IMAGE_BYTES])
 {
-	u32 count = get32(image, REG_TMCCT), *lint0 = &l->lvt[HALO_LVT_LINT0];
+	u32 count = get32(image, REG_TMCCT), *lint0 = &l->reg[REG_LINT0];
 	unsigned int reg;
 
 	/* What is off has no registers. */
@@ -1041,7 +1044,7 @@ int halo_lapic_load(struct halo_lapic *l,
 	if ((*lint0 & (LVT_LEVEL | 0x700)) != LVT_LEVEL)
 		*lint0 &= ~(u32)LVT_REMOTE_IRR;
 	/* Masks the LVT of a LAPIC that is off, and tells the others. */
-	set_svr(l, l->svr);
+	set_svr(l, l->reg[REG_SVR]);
 	l->running = count && timer_counts(l);
 	clear_bit(HALO_MAIL_TIMER, &l->mail);
 	timer_resume(l, count);

@@ -109,17 +109,6 @@ struct halo_lapic_ops {
 	void (*kick)(void *ctx);
 };
 
-/* Index into struct halo_lapic lvt. */
-enum halo_lapic_lvt {
-	HALO_LVT_TIMER,
-	HALO_LVT_THERMAL,
-	HALO_LVT_PERF,
-	HALO_LVT_LINT0,
-	HALO_LVT_LINT1,
-	HALO_LVT_ERROR,
-	HALO_LVT_COUNT
-};
-
 /* Bits of struct halo_lapic mail. */
 #define HALO_MAIL_PIR		0	/* a bit of @pir was set */
 #define HALO_MAIL_TIMER		1
@@ -160,31 +149,22 @@ enum halo_lapic_lvt {
 
 /**
  * struct halo_lapic - one local APIC
- * @reg: the registers, as in the xAPIC page: one every 16 bytes there.  In here by
- *	name what has more to it than a read and a write
- * @id: APIC ID, in its high byte unless in x2APIC mode (in xAPIC mode the guest
- *	may write it)
- * @version: version
+ * @reg: the registers, in the order of the xAPIC page, which has one every 16
+ *	bytes; by name those that others look at, and those of 64 bits.  ID is in
+ *	its high byte but in x2APIC mode
  * @tpr: task priority register
  * @ppr: processor priority register, always up to date
- * @ldr: logical destination register
- * @dfr: destination format register
- * @svr: spurious vector register
  * @isr: in-service register
  * @tmr: trigger mode register
  * @irr: interrupt request register
- * @esr: error status register, as latched by the last write
  * @icr: interrupt command register, destination in the high half
- * @lvt: local vector table, HALO_LVT_*
- * @tmict: timer initial count
- * @tdcr: timer divide configuration
  * @irr_words: bit w is set when @irr word w is not zero
  * @isr_words: the same of @isr
  * @phys_bits: width of a guest-physical address (reserved bits of APIC_BASE)
  * @running: the timer counts (or a TSC deadline is set)
  * @armed: ops->timer_arm() was called and has not fired
  * @number: the vCPU's number, initial APIC ID
- * @errors: errors seen since @esr was written
+ * @errors: errors seen since ESR was written
  * @deadline: when the timer fires next: ns, or guest TSC in TSC-deadline mode
  * @base: MSR APIC_BASE
  * @ops: surroundings
@@ -203,28 +183,16 @@ struct halo_lapic {
 	union {
 		u32 reg[64];
 		struct {
-			u32 gap0[2];
-			u32 id;
-			u32 version;
-			u32 gap4[4];
+			u32 gap0[8];
 			u32 tpr;
 			u32 gap9;
 			u32 ppr;
-			u32 gapb[2];
-			u32 ldr;
-			u32 dfr;
-			u32 svr;
+			u32 gapb[5];
 			u64 isr[4];
 			u64 tmr[4];
 			u64 irr[4];
-			u32 esr;
-			u32 gap29[7];
+			u32 gap28[8];
 			u64 icr;
-			u32 lvt[HALO_LVT_COUNT];
-			u32 tmict;
-			u32 gap39[5];
-			u32 tdcr;
-			u32 gap3f;
 		};
 	};
 	u8 irr_words;
