@@ -362,7 +362,7 @@ static void reset_under_fire(void **state)
 	stop = false;
 	assert_int_equal(pthread_create(&thread, NULL, flood, NULL), 0);
 	for (i = 0; i < TIMES(20000); i++) {
-		unsigned int patience = 100000;
+		unsigned int patience = 10000000;	/* seconds: a busy machine */
 
 		halo_lapic_init_reset(&cpu[0].l);
 		wr(&cpu[0], SVR, 0x1ff);
