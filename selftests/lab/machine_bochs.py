@@ -22,7 +22,7 @@ from machine import Machine, NoMachine, die_with_parent
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IPS = 20_000_000
-MEMORY_LIMIT = 3072     # MiB; a PC has devices above that
+MEMORY_LIMIT = 2048     # MiB; 3.0 takes no more
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 PORTS = ("console", "output", "control")
 CONNECT_SECONDS = 60
