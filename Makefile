@@ -14,7 +14,8 @@ KSRC := module svm vmx ept uapi
 all: module tool
 
 help:
-	@echo "make demo            build all, boot the nested machine, run a Debian guest in it"
+	@echo "make demo            build all, boot the nested machine, run a Debian guest in it;"
+	@echo "                     CPU=vmx: on VT-x"
 	@echo "make check           every test (KTAP; the last line counts them)"
 	@echo "make module          build/KVER/halo.ko for KDIR (default: the running kernel)"
 	@echo "make tool            userspace-tool/halo"
@@ -22,6 +23,8 @@ help:
 	@echo "make check-kunit     the same suites in the debug kernel"
 	@echo "make check-svm       kselftests on AMD-V in the nested machine"
 	@echo "make check-vmx-check the checks of a VM entry: a CPU beside the validator"
+	@echo "make check-vmx       the same on VT-x"
+	@echo "make check-vmx-check the entry checks of VT-x, our table of them beside a CPU"
 	@echo "make check-static    checkpatch, sparse, objtool, house rules"
 	@echo "make check-boot      stock Debian kernels as hosts and guests"
 	@echo "make check-lab       the nested machine itself, and its splat gate"
