@@ -22,7 +22,6 @@ help:
 	@echo "make check-host      the pure code as ordinary programs, with sanitizers and fuzzers"
 	@echo "make check-kunit     the same suites in the debug kernel"
 	@echo "make check-svm       kselftests on AMD-V in the nested machine"
-	@echo "make check-vmx-check the checks of a VM entry: a CPU beside the validator"
 	@echo "make check-vmx       the same on VT-x"
 	@echo "make check-vmx-check the entry checks of VT-x, our table of them beside a CPU"
 	@echo "make check-static    checkpatch, sparse, objtool, house rules"
@@ -53,7 +52,7 @@ demo:
 	@CPU=$(or $(CPU),svm) selftests/demo
 
 # Suites by name: check-host, check-svm, check-boot ...
-SUITES := build static host lab boot svm vmx-check kunit lab-debug
+SUITES := build static host lab boot svm vmx vmx-check kunit lab-debug
 
 check:
 	@scripts/deps.sh all
