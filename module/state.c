@@ -166,42 +166,36 @@ static void halo_state_load(struct halo_vcpu *vcpu, struct halo_state *s, u64 gr
 	}
 }
 
-static const struct {
-	u32 index;
-	u16 offset;
-} halo_state_msr[] = {
-	{ MSR_STAR, offsetof(struct halo_state, star) },
-	{ MSR_LSTAR, offsetof(struct halo_state, lstar) },
-	{ MSR_CSTAR, offsetof(struct halo_state, cstar) },
-	{ MSR_SYSCALL_MASK, offsetof(struct halo_state, sfmask) },
-	{ MSR_KERNEL_GS_BASE, offsetof(struct halo_state, kernel_gs_base) },
-	{ MSR_IA32_SYSENTER_CS, offsetof(struct halo_state, sysenter_cs) },
-	{ MSR_IA32_SYSENTER_ESP, offsetof(struct halo_state, sysenter_esp) },
-	{ MSR_IA32_SYSENTER_EIP, offsetof(struct halo_state, sysenter_eip) },
-	{ MSR_IA32_CR_PAT, offsetof(struct halo_state, pat) },
-	{ MSR_IA32_APICBASE, offsetof(struct halo_state, apic_base) },
-	{ MSR_IA32_TSC, offsetof(struct halo_state, tsc) },
-	{ MSR_IA32_TSC_ADJUST, offsetof(struct halo_state, tsc_adjust) },
-	{ MSR_TSC_AUX, offsetof(struct halo_state, tsc_aux) },
+/* STAR to TSC_AUX, in the order that the area has them. */
+static const u32 halo_state_msr[] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+	MSR_IA32_CR_PAT, MSR_IA32_APICBASE, MSR_IA32_TSC, MSR_IA32_TSC_ADJUST, MSR_TSC_AUX,
 };
+
+static_assert(offsetof(struct halo_state, tsc_aux) - offsetof(struct halo_state, star) ==
+	      (ARRAY_SIZE(halo_state_msr) - 1) * sizeof(u64));
+
+static u64 *halo_state_msrs(struct halo_state *s)
+{
+	return (void *)s + offsetof(struct halo_state, star);
+}
 
 static int halo_msrs_load(struct halo_vcpu *vcpu, struct halo_state *s)
 {
-	u64 old[ARRAY_SIZE(halo_state_msr)], *value;
+	u64 old[ARRAY_SIZE(halo_state_msr)] = {}, *new = halo_state_msrs(s);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(halo_state_msr); i++) {
-		value = (void *)s + halo_state_msr[i].offset;
-		old[i] = 0;
-		halo_msr_read(vcpu, halo_state_msr[i].index, &old[i]);
+		halo_msr_read(vcpu, halo_state_msr[i], &old[i]);
 		/* An MSR that the CPUID table hides is read as zero; zero is no wish. */
-		if (halo_msr_write(vcpu, halo_state_msr[i].index, *value, true) && *value)
+		if (halo_msr_write(vcpu, halo_state_msr[i], new[i], true) && new[i])
 			goto undo;
 	}
 	return 0;
 undo:
 	while (i--)
-		halo_msr_write(vcpu, halo_state_msr[i].index, old[i], true);
+		halo_msr_write(vcpu, halo_state_msr[i], old[i], true);
 	return -EINVAL;
 }
 
@@ -265,8 +259,8 @@ void halo_state_provide(struct halo_vcpu *vcpu)
 	if (groups & HALO_STATE_MSRS) {
 		for (i = 0; i < ARRAY_SIZE(halo_state_msr); i++) {
 			value = 0;
-			halo_msr_read(vcpu, halo_state_msr[i].index, &value);
-			*(u64 *)((void *)s + halo_state_msr[i].offset) = value;
+			halo_msr_read(vcpu, halo_state_msr[i], &value);
+			halo_state_msrs(s)[i] = value;
 		}
 	}
 	WRITE_ONCE(s->cached, groups);
