@@ -217,8 +217,9 @@ def start_vmx(spec):
     if not program:
         raise NoMachine("bochs is missing; run scripts/deps.sh lab")
     # XSAVEC and XSAVES store AVX state in the wrong place, CPUID gives the wrong sizes for
-    # AVX-512's, and fewer threads than cores.  The terminal is one that Bochs opens for itself; its other display
-    # that needs no X server would listen for VNC on all of the machine's addresses.
+    # AVX-512's, and fewer threads than cores.  The terminal is one that Bochs opens for
+    # itself; its other display that needs no X server would listen for VNC on all of the
+    # machine's addresses.
     return start_bochs(spec, Bochs(
         program, "corei7_skylake_x", "clearcpuid=xsavec,xsaves,avx512f,ht",
         ("display_library: term", "sound: driver=dummy, waveoutdrv=dummy"), True))
