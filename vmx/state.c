@@ -143,9 +143,11 @@ void vmx_vmcs_init(struct halo_cpu *cpu)
 	vmx_set(f, VMCS_CR4_MASK, ~0ull);
 	vmx_set(f, VMCS_CR3_TARGET_COUNT, 0);
 	vmx_set(f, VMCS_MSR_BITMAP, vmx_msr_bitmap_pa);
-	if (vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER)
-		vmx_set(f, VMCS_PREEMPTION_TIMER, min_t(u64, U32_MAX,
-			(u64)tsc_khz * VMX_STAY_MS >> (vmx_caps[VMX_CAP_MISC] & VMX_CAP_MISC_TIMER_SHIFT)));
+	if (vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER) {
+		value = (u64)tsc_khz * VMX_STAY_MS >>
+			(vmx_caps[VMX_CAP_MISC] & VMX_CAP_MISC_TIMER_SHIFT);
+		vmx_set(f, VMCS_PREEMPTION_TIMER, min_t(u64, value, U32_MAX));
+	}
 	if (vmx->vpid)
 		vmx_set(f, VMCS_VPID, vmx->vpid);
 
