@@ -20,6 +20,7 @@
 #ifdef HALO_HAVE_TRACE_IPI
 #include <trace/events/ipi.h>
 #endif
+#include <asm/reboot.h>
 #include <asm/smp.h>
 #include "backend.h"
 #include "host.h"
@@ -188,6 +189,38 @@ static int host_reboot(struct notifier_block *nb, unsigned long action, void *da
 
 static struct notifier_block host_reboot_nb = { .notifier_call = host_reboot };
 
+/*
+ * A crash or an emergency reboot: off at once, in NMI context, so that the CPU takes
+ * the INIT that comes next.  One slot for all hypervisors: it is ours with the hardware.
+ */
+#ifdef HALO_HAVE_EMERGENCY_VIRT
+static void host_emergency(void)
+{
+	host_be->hw_off();
+}
+
+#define host_emergency_register()	cpu_emergency_register_virt_callback(host_emergency)
+#define host_emergency_unregister()	cpu_emergency_unregister_virt_callback(host_emergency)
+#else
+#define host_emergency_register()	do { } while (0)
+#define host_emergency_unregister()	do { } while (0)
+#endif
+
+/* KVM's module, loaded now, would reach for that slot before it finds itself refused. */
+static int host_module(struct notifier_block *nb, unsigned long state, void *data)
+{
+	const struct module *mod = data;
+
+	if (state != MODULE_STATE_COMING ||
+	    (strcmp(mod->name, "kvm_intel") && strcmp(mod->name, "kvm_amd")))
+		return NOTIFY_DONE;
+	pr_info_ratelimited("halo: busy: Halo's VMs hold %s; %s is not loaded\n", host_be->name,
+			    mod->name);
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block host_module_nb = { .notifier_call = host_module };
+
 /**
  * halo_host_hw_claim() - switch the hardware on, on every CPU
  * @be: the backend
@@ -215,6 +248,8 @@ unlock:
 	cpus_read_unlock();
 	if (err)
 		return err;
+	register_module_notifier(&host_module_nb);
+	host_emergency_register();
 	host_pm_register();
 	register_reboot_notifier(&host_reboot_nb);
 	return 0;
@@ -227,6 +262,8 @@ void halo_host_hw_release(void)
 {
 	unregister_reboot_notifier(&host_reboot_nb);
 	host_pm_unregister();
+	host_emergency_unregister();
+	unregister_module_notifier(&host_module_nb);
 	cpus_read_lock();
 	on_each_cpu(host_hw_off, NULL, 1);
 	__cpuhp_remove_state_cpuslocked(HALO_CPUHP_SLOT, false);

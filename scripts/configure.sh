@@ -58,6 +58,12 @@ probe IBPB_EXIT_TO_USER <<'E'
 #include <asm/nospec-branch.h>
 void f(void) { if (boot_cpu_has(X86_FEATURE_IBPB_EXIT_TO_USER)) this_cpu_write(x86_ibpb_exit_to_user, true); }
 E
+probe EMERGENCY_VIRT <<'E'
+#include <linux/types.h>
+#include <asm/reboot.h>
+static void g(void) { }
+void f(void) { cpu_emergency_register_virt_callback(g); }
+E
 probe HRTIMER_SETUP <<'E'
 #include <linux/hrtimer.h>
 static enum hrtimer_restart g(struct hrtimer *t) { return HRTIMER_NORESTART; }
