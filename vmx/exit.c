@@ -6,7 +6,11 @@
  * A translation and nothing else: what to do about an exit is the core's.  What
  * belongs to a reason is read only for that reason.
  */
+#include <asm/cpufeature.h>
+#include <asm/msr-index.h>
+#include <asm/processor.h>
 #include "vmx.h"
+#include "vmx_check.h"
 
 /*
  * What a reason is to the core.  Those that are none here (0) are told as unknown:
@@ -109,6 +113,37 @@ static void vmx_decode_exception(struct halo_cpu *cpu, struct vmx_fields *f)
 		cpu->rip += vmx_get(f, VMCS_EXIT_INSN_LEN);
 }
 
+static u64 vmx_check_read(const struct vmx_check *c, u32 field)
+{
+	return vmx_get(c->arg, field);
+}
+
+/*
+ * The entry failed: the CPU says with what number, the validator which rule of the
+ * SDM's was broken.  Both go to userspace, the rule in the upper half.
+ */
+static u64 vmx_failure(struct vmx_cpu *vmx)
+{
+	struct vmx_check c = {
+		.read = vmx_check_read,
+		.arg = &vmx->vmcs,
+		.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX,
+		.current_vmcs = vmx->region_pa,
+		.phys_bits = boot_cpu_data.x86_phys_bits,
+		.linear_bits = boot_cpu_data.x86_virt_bits,
+		.ia32e = true,
+		.sgx = boot_cpu_has(X86_FEATURE_SGX),
+		.launched = vmx->launched,
+		.resume = vmx->launched,
+	};
+	struct vmx_verdict v;
+
+	memcpy(c.cap, vmx_caps, sizeof(c.cap));
+	vmx_check(&c, &v);
+	return (vmx->failed ? vmx_get(&vmx->vmcs, VMCS_INSN_ERROR) : vmx->reason) |
+	       (u64)v.rule << 32;
+}
+
 /**
  * vmx_exit_decode() - fill in cpu->exit
  * @cpu: the vCPU, just out of the guest
@@ -124,7 +159,7 @@ void vmx_exit_decode(struct halo_cpu *cpu)
 	x->insn_len = 0;
 	if (unlikely(vmx->failed || (vmx->reason & VMX_REASON_ENTRY_FAILED))) {
 		x->reason = HW_ENTRY_FAILED;
-		x->code = vmx->failed ? vmx_get(f, VMCS_INSN_ERROR) : vmx->reason;
+		x->code = vmx_failure(vmx);
 		return;
 	}
 	x->reason = (reason < VMX_REASONS ? vmx_took[reason] : HW_NONE) ?: HW_UNKNOWN;

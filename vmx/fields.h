@@ -63,11 +63,12 @@ static __always_inline void vmx_set(struct vmx_fields *f, u32 field, u64 value)
 /**
  * vmx_forget_exit() - forget what an exit has changed
  * @f: the fields
+ * @failed: the guest did not run: only what the CPU says about that is new
  *
  * Kept are those that the CPU does not store, or that can't change without an exit
  * in which we changed them ourselves.
  */
-static __always_inline void vmx_forget_exit(struct vmx_fields *f)
+static __always_inline void vmx_forget_exit(struct vmx_fields *f, bool failed)
 {
 	const u64 keep64 = BIT_ULL(vmcs_index(VMCS_GUEST_LINK_POINTER) % 64) |
 			   BIT_ULL(vmcs_index(VMCS_GUEST_PAT) % 64) |
@@ -80,6 +81,8 @@ static __always_inline void vmx_forget_exit(struct vmx_fields *f)
 
 	for (i = 0; i < 4; i++)
 		f->known[i * 4 + VMX_KIND_READ_ONLY] = 0;
+	if (failed)
+		return;
 	f->known[0 * 4 + VMX_KIND_GUEST] = 0;
 	f->known[1 * 4 + VMX_KIND_GUEST] &= keep64;
 	f->known[2 * 4 + VMX_KIND_GUEST] &= keep32;

@@ -337,7 +337,7 @@ static void vmx_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injected)
 {
 	struct vmx_fields *f = &vmx->vmcs;
 
-	vmx_forget_exit(f);
+	vmx_forget_exit(f, vmx->failed || (vmx->reason & VMX_REASON_ENTRY_FAILED));
 	if (unlikely(vmx->failed || (vmx->reason & VMX_REASON_ENTRY_FAILED)))
 		return;
 	vmx->launched = true;
