@@ -56,7 +56,7 @@ static void *stress_cpu(void *arg)
 {
 	struct stress_cpu *cpu = arg;
 	struct stress *s = cpu->s;
-	u64 seed = 12345 + cpu->nr, dirtied = 0, walks = 0;
+	u64 seed = 12345 + cpu->nr;
 
 	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
 		u64 r = rng_next(&seed), gpa = (r % STRESS_PAGES) * K4;
@@ -67,15 +67,13 @@ static void *stress_cpu(void *arg)
 		if (hw_access(s->hw, gpt_root(&s->g), gpa, access, &res)) {
 			if (res.hpa != stress_hpa(gpa))
 				abort();
-			dirtied += res.set_dirty;
-			walks++;
+			__atomic_fetch_add(&s->dirtied, res.set_dirty, __ATOMIC_SEQ_CST);
+			__atomic_fetch_add(&s->walks, 1, __ATOMIC_SEQ_CST);
 		}
 		__atomic_fetch_add(&s->passed[cpu->nr], 1, __ATOMIC_SEQ_CST);
 		if (!(r >> 50 & 0xff))
 			sched_yield();
 	}
-	__atomic_fetch_add(&s->dirtied, dirtied, __ATOMIC_SEQ_CST);
-	__atomic_fetch_add(&s->walks, walks, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -93,15 +91,16 @@ static void stress_flush(struct stress *s)
 	}
 }
 
-/* How often the CPU that walked least did so. */
-static unsigned long stress_walked(struct stress *s)
+/* Has what the test counts happened at all, and often enough? */
+static bool stress_enough(struct stress *s, bool dirty)
 {
-	unsigned long n = ~0UL;
 	int i;
 
 	for (i = 0; i < CPUS; i++)
-		n = min(n, __atomic_load_n(&s->passed[i], __ATOMIC_SEQ_CST) / 2);
-	return n;
+		if (__atomic_load_n(&s->passed[i], __ATOMIC_SEQ_CST) / 2 < STRESS_ROUNDS)
+			return false;
+	return __atomic_load_n(&s->walks, __ATOMIC_SEQ_CST) &&
+	       (!dirty || __atomic_load_n(&s->dirtied, __ATOMIC_SEQ_CST));
 }
 
 static void *stress_mapper(void *arg)
@@ -181,7 +180,7 @@ static void stress(const struct hw *hw, bool take_away)
 	}
 	for (i = 0; i < ARRAY_SIZE(mapper); i++)
 		assert_int_equal(pthread_create(&mapper[i], NULL, stress_mapper, s), 0);
-	for (i = 0; i < STRESS_ROUNDS || stress_walked(s) < STRESS_ROUNDS; i++) {
+	for (i = 0; i < STRESS_ROUNDS || !stress_enough(s, !take_away && hw->ad); i++) {
 		stress_change(s, rng_next(&seed), take_away);
 		if (!(i % 64))
 			sched_yield();
