@@ -292,6 +292,9 @@ static struct miscdevice halo_misc = {
 static void halo_cpuid_native(void *opaque, u32 leaf, u32 subleaf, u32 regs[4])
 {
 	cpuid_count(leaf, subleaf, &regs[0], &regs[1], &regs[2], &regs[3]);
+	/* XSAVEC and its kin: the host leaves alone what this CPU does wrong. */
+	if (leaf == 0xd && subleaf == 1)
+		regs[0] &= boot_cpu_data.x86_capability[CPUID_D_1_EAX];
 }
 
 /* What guests may be shown is the same for all of them: build it once. */
