@@ -6,6 +6,7 @@
  * A translation and nothing else: what to do about an exit is the core's.  What
  * belongs to a reason is read only for that reason.
  */
+#include <linux/printk.h>
 #include <asm/cpufeature.h>
 #include <asm/msr-index.h>
 #include <asm/processor.h>
@@ -140,6 +141,8 @@ static u64 vmx_failure(struct vmx_cpu *vmx)
 
 	memcpy(c.cap, vmx_caps, sizeof(c.cap));
 	vmx_check(&c, &v);
+	pr_info_ratelimited("halo: VM entry refused: %s: %s%s%s\n", v.section, v.where,
+			    *v.where ? ": " : "", v.text);
 	return (vmx->failed ? vmx_get(&vmx->vmcs, VMCS_INSN_ERROR) : vmx->reason) |
 	       (u64)v.rule << 32;
 }

@@ -412,7 +412,10 @@ enum halo_exit_type {
 };
 
 /* What struct halo_exit's data says for HALO_EXIT_FAIL. */
-#define HALO_FAIL_ENTRY		1	/* VM entry refused (VMEXIT_INVALID) */
+#define HALO_FAIL_ENTRY		1	/* VM entry refused; addr: AMD-V VMEXIT_INVALID; VT-x
+					 * bits 31:0 VM-instruction error or exit reason,
+					 * 63:32 the rule broken, which dmesg spells out
+					 */
 #define HALO_FAIL_UNKNOWN_EXIT	2	/* an exit reason nobody asked for */
 #define HALO_FAIL_MACHINE_CHECK	3	/* #MC while in the guest */
 #define HALO_FAIL_EVENT_LOOP	4	/* delivering an event faults for ever */
