@@ -25,8 +25,8 @@ help:
 	@echo "make check-vmx       the same on VT-x"
 	@echo "make check-vmx-check the entry checks of VT-x, our table of them beside a CPU"
 	@echo "make check-static    checkpatch, sparse, objtool, house rules"
-	@echo "make check-boot      stock Debian kernels as hosts and guests"
-	@echo "make check-lab       the nested machine itself, and its splat gate"
+	@echo "make check-boot      stock Debian kernels as hosts and guests; check-boot-vmx: as guests"
+	@echo "make check-lab       the nested machine itself, and its splat gate; check-lab-vmx: Bochs"
 	@echo "make clean           build/ away; caches stay"
 
 .PHONY: tree
@@ -52,7 +52,7 @@ demo:
 	@CPU=$(or $(CPU),svm) selftests/demo
 
 # Suites by name: check-host, check-svm, check-boot ...
-SUITES := build static host lab boot svm vmx vmx-check kunit lab-debug
+SUITES := build static host lab boot svm vmx boot-vmx lab-vmx vmx-check kunit lab-debug
 
 check:
 	@scripts/deps.sh all
