@@ -51,6 +51,9 @@ class Machine:
         """
         raise NotImplementedError
 
+    def nudge(self):
+        """A second of silence: an emulator that loses interrupts gets one more."""
+
     def last_words(self):
         """What the emulator itself said of a machine that ended early."""
         return b""
