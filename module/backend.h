@@ -131,6 +131,7 @@ struct halo_event {
 enum halo_hw_reason {
 	HW_NONE,		/* nothing for the core to do */
 	HW_INTR,		/* a host interrupt */
+	HW_DEADLINE,		/* halo_cpu.deadline has come, or the stay was long enough */
 	HW_NMI,			/* a host NMI, handled */
 	HW_INTR_WINDOW,		/* the guest can take an interrupt */
 	HW_NMI_WINDOW,		/* the guest can take an NMI */
@@ -221,6 +222,8 @@ struct halo_hwexit {
  * @arch: the other registers
  * @root: host-physical address of the second-stage root
  * @tsc_offset: guest TSC minus host TSC
+ * @deadline: host TSC at which run() shall have come back with HW_DEADLINE, 0 = none;
+ *	of use with halo_caps.deadline only
  * @xcr0: guest XCR0; loaded around the guest while CR4.OSXSAVE
  * @pcpu: the CPU it is loaded on, -1 = none
  * @flushes: counts TLB flushes
@@ -241,6 +244,7 @@ struct halo_cpu {
 	struct halo_arch arch;
 	u64 root;
 	u64 tsc_offset;
+	u64 deadline;
 	u64 xcr0;
 	int pcpu;
 	u64 flushes;
@@ -259,6 +263,7 @@ struct gpt_format;
  * @flush_by_asid: one guest's TLB can be flushed alone
  * @vnmi: NMI blocking is tracked by the CPU
  * @page_1g: second-stage 1G pages
+ * @deadline: run() keeps halo_cpu.deadline
  * @format: of the second-stage tables
  */
 struct halo_caps {
@@ -269,6 +274,7 @@ struct halo_caps {
 	bool flush_by_asid;
 	bool vnmi;
 	bool page_1g;
+	bool deadline;
 	const struct gpt_format *format;
 };
 

@@ -187,6 +187,10 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 	case HW_INTR:
 		vcpu->count.intr++;
 		return NEXT_RESUME;
+	case HW_DEADLINE:
+		vcpu->count.intr++;
+		halo_irq_deadline(vcpu);
+		return NEXT_RESUME;
 	case HW_NONE:
 	case HW_NMI:
 	case HW_INTR_WINDOW:

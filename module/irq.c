@@ -22,33 +22,91 @@ static u64 halo_glue_tsc(void *ctx)
 	return halo_tsc(ctx);
 }
 
-/* Guest TSC to host time; a deadline that is too far to compute is a year. */
-static u64 halo_tsc_to_ns(struct halo_vcpu *vcpu, u64 when)
-{
-	u64 now = halo_tsc(vcpu), delta;
+#define HALO_YEAR	(86400ull * 365)
 
-	if (when <= now)
-		return ktime_get_ns();
-	delta = min_t(u64, when - now, (u64)tsc_khz * 1000 * 86400 * 365);
-	/* Round up: a timer that fires early is armed again. */
-	return ktime_get_ns() + mul_u64_u32_div(delta, 1000000, tsc_khz) + 1;
+static u64 halo_tsc_to_ns(u64 ticks)
+{
+	return mul_u64_u32_div(ticks, 1000000, tsc_khz) + 1;
 }
 
+/*
+ * From now to @when in TSC ticks: at most a year, and rounded up.  A timer that
+ * fires early is armed again.
+ */
+static u64 halo_ticks_to(struct halo_vcpu *vcpu, enum halo_lapic_timer unit, u64 when)
+{
+	u64 now = unit == HALO_LAPIC_TIMER_TSC ? halo_tsc(vcpu) : ktime_get_ns();
+
+	if (when <= now)
+		return 0;
+	if (unit == HALO_LAPIC_TIMER_TSC)
+		return min_t(u64, when - now, HALO_YEAR * 1000 * tsc_khz);
+	return mul_u64_u32_div(min_t(u64, when - now, HALO_YEAR * NSEC_PER_SEC), tsc_khz,
+			       1000000) + 1;
+}
+
+/*
+ * Where the CPU itself comes out of the guest in time, the host's timer is needed
+ * only for a vCPU that sleeps: whoever does not run or sleep, looks before it does.
+ */
 static void halo_glue_arm(void *ctx, enum halo_lapic_timer unit, u64 when)
 {
 	struct halo_vcpu *vcpu = ctx;
+	u64 ticks = halo_ticks_to(vcpu, unit, when);
 
-	if (unit == HALO_LAPIC_TIMER_TSC)
-		when = halo_tsc_to_ns(vcpu, when);
-	when = min_t(u64, when, KTIME_MAX);
-	hrtimer_start(&vcpu->timer, ns_to_ktime(when), HRTIMER_MODE_ABS_HARD);
+	if (halo_hw.deadline && !check_tsc_unstable())
+		vcpu->cpu.deadline = rdtsc() + ticks;
+	else
+		hrtimer_start(&vcpu->timer, ns_to_ktime(ktime_get_ns() + halo_tsc_to_ns(ticks)),
+			      HRTIMER_MODE_ABS_HARD);
 }
 
 static void halo_glue_cancel(void *ctx)
 {
 	struct halo_vcpu *vcpu = ctx;
 
+	vcpu->cpu.deadline = 0;
 	hrtimer_cancel(&vcpu->timer);
+}
+
+/**
+ * halo_irq_deadline() - the timer's moment may have come
+ * @vcpu: the vCPU
+ */
+void halo_irq_deadline(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+
+	if (!cpu->deadline || rdtsc() < cpu->deadline)
+		return;
+	cpu->deadline = 0;
+	halo_lapic_post_timer(&vcpu->lapic);
+}
+
+/**
+ * halo_irq_sleep() - the vCPU is about to sleep: the host's timer takes over
+ * @vcpu: the vCPU
+ */
+void halo_irq_sleep(struct halo_vcpu *vcpu)
+{
+	u64 now = rdtsc(), deadline = vcpu->cpu.deadline;
+
+	if (deadline)
+		hrtimer_start(&vcpu->timer,
+			      deadline > now ? ns_to_ktime(halo_tsc_to_ns(deadline - now)) : 0,
+			      HRTIMER_MODE_REL_HARD);
+}
+
+/**
+ * halo_irq_wake() - it has slept
+ * @vcpu: the vCPU
+ */
+void halo_irq_wake(struct halo_vcpu *vcpu)
+{
+	if (!vcpu->cpu.deadline)
+		return;
+	hrtimer_cancel(&vcpu->timer);
+	halo_irq_deadline(vcpu);
 }
 
 static enum hrtimer_restart halo_timer_fired(struct hrtimer *timer)

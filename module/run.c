@@ -115,6 +115,7 @@ static int halo_block(struct halo_vcpu *vcpu)
 	u64 start = ktime_get_ns();
 	int err = 0;
 
+	halo_irq_sleep(vcpu);
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
@@ -127,6 +128,7 @@ static int halo_block(struct halo_vcpu *vcpu)
 		schedule();
 	}
 	finish_rcuwait(&vcpu->wait);
+	halo_irq_wake(vcpu);
 	vcpu->count.halted_ns += ktime_get_ns() - start;
 	return err;
 }

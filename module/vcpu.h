@@ -147,7 +147,7 @@ struct halo_pending {
  * @requests: REQ_*
  * @tlb_gen: what it has flushed up to
  * @lapic: local APIC
- * @timer: its timer
+ * @timer: its timer; with halo_caps.deadline, while the vCPU sleeps
  * @wait: the thread in HLT
  * @rings: exit and reply ring
  * @areas: what is mapped: the four areas, as @layout says
@@ -383,6 +383,9 @@ bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer);
 /* irq.c */
 extern const struct halo_lapic_ops halo_lapic_glue;
 void halo_irq_init(struct halo_vcpu *vcpu);
+void halo_irq_deadline(struct halo_vcpu *vcpu);
+void halo_irq_sleep(struct halo_vcpu *vcpu);
+void halo_irq_wake(struct halo_vcpu *vcpu);
 long halo_irq_msi(void *obj, void *arg);
 long halo_irq_line(void *obj, void *arg);
 

@@ -25,6 +25,28 @@ struct vmx_controls {
 	u32 entry;
 };
 
+/**
+ * vmx_timer_value() - what the preemption timer starts with (25.5.1)
+ * @now: TSC
+ * @deadline: TSC, later than @now; 0 = none
+ * @misc: IA32_VMX_MISC, which says which bit of the TSC it counts
+ * @most: the longest stay, in its units
+ *
+ * It counts when that bit changes: never is it 0 before the deadline.
+ *
+ * Return: the value.
+ */
+static inline u32 vmx_timer_value(u64 now, u64 deadline, u64 misc, u32 most)
+{
+	const unsigned int shift = misc & VMX_CAP_MISC_TIMER_SHIFT;
+	u64 left;
+
+	if (!deadline)
+		return most;
+	left = ((deadline - 1) >> shift) + 1 - (now >> shift);
+	return left < most ? left : most;
+}
+
 int vmx_controls_choose(const u64 caps[VMX_CAPS], struct vmx_controls *out, char *text,
 			size_t bytes);
 

@@ -73,7 +73,8 @@ static __always_inline void vmx_forget_exit(struct vmx_fields *f, bool failed)
 	const u64 keep64 = BIT_ULL(vmcs_index(VMCS_GUEST_LINK_POINTER) % 64) |
 			   BIT_ULL(vmcs_index(VMCS_GUEST_PAT) % 64) |
 			   BIT_ULL(vmcs_index(VMCS_GUEST_EFER) % 64);
-	const u64 keep32 = BIT_ULL(vmcs_index(VMCS_GUEST_SMBASE) % 64);
+	const u64 keep32 = BIT_ULL(vmcs_index(VMCS_GUEST_SMBASE) % 64) |
+			   BIT_ULL(vmcs_index(VMCS_PREEMPTION_TIMER) % 64);
 	const u64 keep = BIT_ULL(vmcs_index(VMCS_GUEST_CR0) % 64) |
 			 BIT_ULL(vmcs_index(VMCS_GUEST_CR4) % 64) |
 			 BIT_ULL(vmcs_index(VMCS_GUEST_DR7) % 64);

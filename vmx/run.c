@@ -24,6 +24,7 @@
 #include <asm/nospec-branch.h>
 #include <asm/processor-flags.h>
 #include <asm/tlbflush.h>
+#include <asm/tsc.h>
 #include <asm/vmx.h>
 #include "host.h"
 #include "vmx.h"
@@ -143,6 +144,30 @@ static bool vmx_pushes_error(const struct halo_event *e, u64 cr0)
 	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17);
 
 	return e->type == EVENT_EXCEPTION && (cr0 & X86_CR0_PE) && (with_error & BIT(e->vector));
+}
+
+/*
+ * The longest stay in the guest.  The host's timer tick ends nearly all earlier;
+ * this is for a host without ticks, and for CPUs that take no interrupt out of a
+ * guest with IF = 0 (Bochs does not).
+ */
+#define VMX_STAY_MS	10
+
+/* False: the deadline has passed before the entry. */
+static bool vmx_timer_prepare(struct halo_cpu *cpu, struct vmx_fields *f)
+{
+	const u64 misc = vmx_caps[VMX_CAP_MISC];
+	u64 now, stay;
+
+	if (!(vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER))
+		return true;
+	now = cpu->deadline ? rdtsc() : 0;
+	if (cpu->deadline && now >= cpu->deadline)
+		return false;
+	stay = (u64)tsc_khz * VMX_STAY_MS >> (misc & VMX_CAP_MISC_TIMER_SHIFT);
+	vmx_set(f, VMCS_PREEMPTION_TIMER,
+		vmx_timer_value(now, cpu->deadline, misc, min_t(u64, stay, U32_MAX)));
+	return true;
 }
 
 static unsigned int vmx_soft_len(void)
@@ -371,6 +396,10 @@ void vmx_run(struct halo_cpu *cpu)
 	if (unlikely(vmx->refresh)) {
 		vmx->refresh = false;
 		vmx_set(f, VMCS_TSC_OFFSET, cpu->tsc_offset);
+	}
+	if (unlikely(!vmx_timer_prepare(cpu, f))) {
+		cpu->exit.reason = HW_DEADLINE;
+		return;
 	}
 	vmx_set(f, VMCS_GUEST_RIP, cpu->rip);
 	vmx_set(f, VMCS_GUEST_RSP, cpu->gpr[GPR_RSP]);

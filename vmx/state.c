@@ -16,7 +16,6 @@
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 #include <asm/tlbflush.h>
-#include <asm/tsc.h>
 #include "host.h"
 #include "vmx.h"
 
@@ -24,13 +23,6 @@ static atomic_t vmx_vpids = ATOMIC_INIT(0);
 
 /* #DB and #AC can loop for ever in the CPU; #UD: VMMCALL on Intel; #MC is the host's. */
 #define VMX_TAKE_EXCEPTIONS	(BIT(1) | BIT(6) | BIT(17) | BIT(18))
-
-/*
- * The longest stay in the guest.  The host's timer tick ends nearly all earlier;
- * this is for a host without ticks, and for CPUs that take no interrupt out of a
- * guest with IF = 0 (Bochs does not).
- */
-#define VMX_STAY_MS	10
 
 /**
  * vmx_cpu_init() - allocate VT-x's half of a vCPU
@@ -143,11 +135,6 @@ void vmx_vmcs_init(struct halo_cpu *cpu)
 	vmx_set(f, VMCS_CR4_MASK, ~0ull);
 	vmx_set(f, VMCS_CR3_TARGET_COUNT, 0);
 	vmx_set(f, VMCS_MSR_BITMAP, vmx_msr_bitmap_pa);
-	if (vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER) {
-		value = (u64)tsc_khz * VMX_STAY_MS >>
-			(vmx_caps[VMX_CAP_MISC] & VMX_CAP_MISC_TIMER_SHIFT);
-		vmx_set(f, VMCS_PREEMPTION_TIMER, min_t(u64, value, U32_MAX));
-	}
 	if (vmx->vpid)
 		vmx_set(f, VMCS_VPID, vmx->vpid);
 

@@ -74,6 +74,7 @@ static void vmx_probe(struct halo_caps *caps)
 	caps->nrips = true;
 	caps->flush_by_asid = vmx_controls.cpu2 & VMX_CPU2_VPID;
 	caps->vnmi = true;
+	caps->deadline = vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER;
 	caps->page_1g = vmx_caps[VMX_CAP_EPT_VPID] & VMX_CAP_EPT_1G;
 	caps->text = NULL;
 	caps->error = 0;

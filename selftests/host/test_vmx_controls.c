@@ -139,6 +139,30 @@ static void every_forced_bit_is_honoured(void **state)
 	}
 }
 
+/* The timer stops when the bit that it watches has changed as often as it was told. */
+static void the_timer_is_never_early_and_hardly_late(void **state)
+{
+	u64 now, deadline, bit;
+	u32 value, most;
+	int round;
+
+	assert_int_equal(vmx_timer_value(5, 0, 5, 77), 77);
+	assert_int_equal(vmx_timer_value(5, ~0ull, 5, 77), 77);
+	assert_int_equal(vmx_timer_value(0, ~0ull, 0, ~0U), ~0U);
+	for (round = 0; round < 100000; round++) {
+		bit = next() % 32;
+		now = next() << (next() % 8);
+		deadline = now + 1 + next() % (1ull << (1 + next() % 40));
+		most = next() | 1;
+		value = vmx_timer_value(now, deadline, bit | 0xffe0, most);
+		assert_true(value >= 1 && value <= most);
+		if (value == most)
+			continue;
+		assert_true(((now >> bit) + value) << bit >= deadline);
+		assert_true(((now >> bit) + value - 1) << bit < deadline);
+	}
+}
+
 static void fields_are_asked_once(void **state)
 {
 	static struct vmx_fields f;
@@ -174,7 +198,7 @@ static void an_exit_makes_the_guests_fields_unknown(void **state)
 	static const u32 ours[] = {
 		VMCS_VPID, VMCS_EPTP, VMCS_TSC_OFFSET, VMCS_CPU_CTLS, VMCS_HOST_CR3,
 		VMCS_HOST_FS_BASE, VMCS_GUEST_CR0, VMCS_GUEST_CR4, VMCS_GUEST_DR7,
-		VMCS_GUEST_EFER, VMCS_CR0_SHADOW,
+		VMCS_GUEST_EFER, VMCS_CR0_SHADOW, VMCS_PREEMPTION_TIMER,
 	};
 	static struct vmx_fields f;
 	unsigned int i, round;
@@ -209,6 +233,7 @@ int main(void)
 		cmocka_unit_test(what_is_missing_has_a_name),
 		cmocka_unit_test(a_list_of_names_fits_its_room),
 		cmocka_unit_test(every_forced_bit_is_honoured),
+		cmocka_unit_test(the_timer_is_never_early_and_hardly_late),
 		cmocka_unit_test(fields_are_asked_once),
 		cmocka_unit_test(an_exit_makes_the_guests_fields_unknown),
 	};

@@ -229,6 +229,128 @@ TEST(timer_tsc_deadline)
 	CHECK(got[1] >= 2000000);
 }
 
+static volatile u64 due, early, late, late_sum;
+
+static void on_time(struct g_frame *f)
+{
+	u64 now = rdtsc();
+
+	if (now < due) {
+		early++;
+	} else {
+		late_sum += now - due;
+		if (now - due > late)
+			late = now - due;
+	}
+	count(f);
+}
+
+/* Nothing in here exits between the arming and the interrupt. */
+GUEST void spin_to_deadlines(u64 mode)
+{
+	u64 left;
+	u32 i;
+
+	g_handler[0x45] = on_time;
+	on();
+	lapic_write(0x3e0, 0xb);
+	lapic_write(0x320, (mode << 17) | 0x45);
+	sti();
+	for (i = 0; i < 60; i++) {
+		/* From the next instruction to longer than a tick of the host's. */
+		due = rdtsc() + (1ull << (i % 20)) + i;
+		if (mode == 2)
+			wrmsr(0x6e0, due);
+		else
+			lapic_write(0x380, (1u << (i % 20)) + i);
+		for (left = 200000000; seen <= i && left; left--)
+			nop();
+		if (seen != i + 1)
+			break;
+	}
+	cli();
+	got[0] = seen;
+}
+
+TEST(deadlines_fire_in_a_guest_that_spins)
+{
+	guest(vm_new()->cpu[0], spin_to_deadlines, 2);
+	CHECK_EQ(got[0], 60);
+	CHECK_EQ(early, 0);
+	ktap_note("late by %llu ticks on average, %llu at most",
+		  (unsigned long long)late_sum / 60, (unsigned long long)late);
+}
+
+TEST(one_shots_fire_in_a_guest_that_spins)
+{
+	guest(vm_new()->cpu[0], spin_to_deadlines, 0);
+	CHECK_EQ(got[0], 60);
+}
+
+/* One that is far away, then near, then none: what was armed before does not count. */
+GUEST void rearm(void)
+{
+	u64 until;
+
+	g_handler[0x45] = on_time;
+	on();
+	lapic_write(0x320, (2 << 17) | 0x45);
+	sti();
+	wrmsr(0x6e0, ~0ull);
+	due = rdtsc() + 3000000;
+	wrmsr(0x6e0, due);
+	got[0] = rdmsr(0x6e0) - due;
+	while (!seen)
+		nop();
+	wrmsr(0x6e0, rdtsc() + 1000000);
+	wrmsr(0x6e0, 0);
+	until = rdtsc() + 3000000;
+	while (rdtsc() < until)
+		nop();
+	wrmsr(0x6e0, rdtsc() + 1000000);
+	lapic_write(0x320, (2 << 17) | 0x10045);
+	until = rdtsc() + 3000000;
+	while (rdtsc() < until)
+		nop();
+	cli();
+}
+
+TEST(only_the_last_deadline_counts)
+{
+	guest(vm_new()->cpu[0], rearm, 0);
+	CHECK_EQ(got[0], 0);
+	CHECK_EQ(seen, 1);
+	CHECK_EQ(early, 0);
+}
+
+/* The deadline passes while the vCPU is with userspace. */
+GUEST void deadline_outside(void)
+{
+	g_handler[0x45] = on_time;
+	on();
+	lapic_write(0x320, (2 << 17) | 0x45);
+	sti();
+	due = rdtsc() + 200000;
+	wrmsr(0x6e0, due);
+	outb(0x60, 0);
+	nop();
+	got[0] = seen;
+	cli();
+}
+
+TEST(a_deadline_that_passes_in_userspace)
+{
+	struct vcpu *v = vm_new()->cpu[0];
+
+	guest_begin(v, deadline_outside, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x60);
+	usleep(50000);
+	answer(v, 0);
+	guest_end(v);
+	CHECK_EQ(got[0], 1);
+	CHECK_EQ(early, 0);
+}
+
 GUEST void deadline_past(void)
 {
 	g_handler[0x45] = count;

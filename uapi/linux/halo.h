@@ -764,7 +764,7 @@ struct halo_line {
  * @msr: RDMSR and WRMSR
  * @hlt: HLT
  * @faults: second-stage faults mapped
- * @intr: exits for a host interrupt
+ * @intr: exits for a host interrupt or a timer
  * @injected: interrupts given to the guest
  * @halted_ns: time spent in HLT, ns
  * @tlb_flushes: flushes of the guest's TLB
