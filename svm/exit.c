@@ -99,7 +99,8 @@ void svm_exit_decode(struct halo_cpu *cpu)
 
 	x->insn_avail = 0;
 	x->insn_len = 0;
-	if (svm_caps.nrips && v->next_rip - cpu->rip <= sizeof(x->insn))
+	/* 0 where the exit is no instruction's (15.7.1); it would be near a RIP of almost 2^64. */
+	if (svm_caps.nrips && v->next_rip && v->next_rip - cpu->rip <= sizeof(x->insn))
 		x->insn_len = v->next_rip - cpu->rip;
 
 	x->reason = (code < SVM_INTERCEPTS ? svm_take[code] : HW_NONE) ?: HW_UNKNOWN;

@@ -102,6 +102,8 @@ static void svm_event_prepare(struct halo_cpu *cpu, struct svm_vmcb *v)
 	if (likely(e->type == EVENT_NONE))
 		return;
 	v->event_inj = e->vector | type[e->type] | SVM_EVT_VALID;
+	/* With NRIPS that is what INT n, INT3 and INTO push, and an exit has left its own. */
+	v->next_rip = cpu->rip;
 	if (e->has_error) {
 		v->event_inj |= SVM_EVT_ERROR;
 		v->event_error = e->error;

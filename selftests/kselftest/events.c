@@ -442,6 +442,29 @@ TEST(nmi_through_state) { inject(HALO_EVENT_NMI, 2); }
 TEST(exception_through_state) { inject(HALO_EVENT_EXCEPTION, 6); }
 TEST(software_interrupt_through_state) { inject(HALO_EVENT_SOFT_INT, 0x45); }
 
+static void note_return(struct g_frame *f)
+{
+	got[1] = f->rip;
+}
+
+/* RIP is where it returns to, whatever exit there was before: none. */
+static void returns_to_rip(u8 type, u8 vector)
+{
+	struct vcpu *v = vm_new()->cpu[0];
+
+	g_handler[vector] = note_return;
+	guest_begin(v, idle, 0);
+	v->s->event_type = type;
+	v->s->event_vector = vector;
+	v->s->event_has_error = 0;
+	v->s->commit = HALO_STATE_EVENTS;
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x60);
+	CHECK_EQ(got[1], (u64)idle);
+}
+
+TEST(software_interrupt_returns_to_rip) { returns_to_rip(HALO_EVENT_SOFT_INT, 0x45); }
+TEST(breakpoint_returns_to_rip) { returns_to_rip(HALO_EVENT_EXCEPTION, 3); }
+
 TEST(event_is_delivered_over_a_memory_exit)
 {
 	struct vm *vm = vm_new();
