@@ -192,6 +192,8 @@ static long halo_cap(void *unused, void *arg)
 	case HALO_CAP_TSC_DEADLINE:
 	case HALO_CAP_X2APIC:
 	case HALO_CAP_SMP:
+	case HALO_CAP_ZONE_POSTED:
+	case HALO_CAP_ZONE_DOORBELL:
 		q->value = 1;
 		return 0;
 	case HALO_CAP_TSC_KHZ:
@@ -218,8 +220,6 @@ static long halo_cap(void *unused, void *arg)
 		reason = HALO_REASON_KERNEL;
 		off = "the host's TSC is not stable";
 		break;
-	case HALO_CAP_ZONE_POSTED:
-	case HALO_CAP_ZONE_DOORBELL:
 	case HALO_CAP_RUN_PARKED:
 	case HALO_CAP_NESTED:
 		reason = HALO_REASON_MODULE;

@@ -42,30 +42,6 @@ enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len)
 	return NEXT_RESUME;
 }
 
-/**
- * halo_zone_at() - the zone of an access, copied out of the table
- * @vcpu: the vCPU
- * @bus: HALO_BUS_*
- * @addr: where
- * @size: bytes, 1 on the MSR and hypercall buses
- * @zone: out; in no zone: mode SYNC and cookie 0
- *
- * Return: whether there is one.
- */
-bool halo_zone_at(struct halo_vcpu *vcpu, unsigned int bus, u64 addr, unsigned int size,
-		  struct halo_zone_desc *zone)
-{
-	const struct halo_zone_desc *found;
-
-	memset(zone, 0, sizeof(*zone));
-	rcu_read_lock();
-	found = halo_zone_find(rcu_dereference(vcpu->vm->zones), bus, addr, size);
-	if (found)
-		*zone = *found;
-	rcu_read_unlock();
-	return found;
-}
-
 static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
@@ -102,25 +78,34 @@ static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 	return NEXT_RESUME;
 }
 
-/* The hypercall bus: a zone may take a number, the rest is unknown. */
+/*
+ * The hypercall bus: a zone may take a number, the rest is unknown.  What is posted or
+ * rings a doorbell asks nobody, so the guest's user code is told apart here.
+ */
 static enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
-	u64 nr = halo_mode64(vcpu) ? cpu->gpr[GPR_RAX] : (u32)cpu->gpr[GPR_RAX];
-	struct halo_zone_desc zone;
+	bool wide = halo_mode64(vcpu);
+	struct halo_access a = {
+		.bus = HALO_BUS_HYPERCALL,
+		.addr = wide ? cpu->gpr[GPR_RAX] : (u32)cpu->gpr[GPR_RAX],
+		.write = !halo_cpl(vcpu),
+		.insn_len = len,
+	};
 
-	if (!halo_zone_at(vcpu, HALO_BUS_HYPERCALL, nr, 1, &zone)) {
+	if (a.write)
+		a.value = wide ? cpu->gpr[GPR_RBX] : (u32)cpu->gpr[GPR_RBX];
+	vcpu->pending.insn_len = len;
+	switch (halo_access(vcpu, &a)) {
+	case ACCESS_NONE:
 		/* KVM's numbers: -EPERM outside CPL 0, else -ENOSYS is 1000 */
-		cpu->gpr[GPR_RAX] = halo_cpl(vcpu) ? (u64)-EPERM : (u64)-1000;
-	} else if (zone.mode == HALO_ZONE_CONST) {
-		cpu->gpr[GPR_RAX] = zone.match;
-	} else {
-		vcpu->exit.addr = nr;
-		vcpu->exit.cookie = zone.cookie;
-		vcpu->pending.insn_len = len;
+		cpu->gpr[GPR_RAX] = a.write ? (u64)-1000 : (u64)-EPERM;
+		return halo_skip(vcpu, len);
+	case ACCESS_DONE:
+		return halo_reply_done(vcpu, PEND_HYPERCALL, a.value);
+	default:
 		return halo_forward(vcpu, HALO_EXIT_HYPERCALL, PEND_HYPERCALL);
 	}
-	return halo_skip(vcpu, len);
 }
 
 /* #UD: VMCALL on a CPU that has VMMCALL (or the other way round) is a hypercall. */

@@ -8,27 +8,12 @@
  */
 #include "vcpu.h"
 
+static enum halo_next halo_forward_push(struct halo_vcpu *vcpu);
+
 static enum halo_next halo_stop(struct halo_vcpu *vcpu, int err)
 {
 	vcpu->error = err;
 	return NEXT_STOP;
-}
-
-/*
- * Put the prepared exit into the ring.  FORWARD; STOP with -EAGAIN when the ring is
- * full (tried again at the next RUN) or -EPROTO when it is broken.
- */
-static enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
-{
-	int err = halo_ring_push(&vcpu->rings, &vcpu->exit);
-
-	vcpu->exit_waits = err == -EAGAIN;
-	if (!vcpu->exit_waits)
-		memset(&vcpu->exit, 0, sizeof(vcpu->exit));
-	if (err)
-		return halo_stop(vcpu, err);
-	vcpu->count.user_exits++;
-	return NEXT_FORWARD;
 }
 
 /**
@@ -46,7 +31,8 @@ enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kin
 	unsigned int n = min_t(unsigned int, vcpu->bytes_len, sizeof(x->insn));
 
 	x->type = type;
-	x->flags |= HALO_EXIT_F_SYNC;
+	if (!(x->flags & HALO_EXIT_F_POSTED))
+		x->flags |= HALO_EXIT_F_SYNC;
 	x->vcpu = vcpu->id;
 	x->rip = vcpu->cpu.rip;
 	memset(x->insn, 0, sizeof(x->insn));
@@ -90,7 +76,15 @@ static enum halo_next halo_protocol_error(struct halo_vcpu *vcpu)
 	return halo_stop(vcpu, halo_ring_break(&vcpu->rings));
 }
 
-static enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
+/**
+ * halo_reply_done() - an exit is answered: go on with the instruction
+ * @vcpu: the vCPU
+ * @kind: PEND_*
+ * @data: what came back
+ *
+ * Return: what the loop does next.
+ */
+enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 {
 	struct halo_event *e = &vcpu->cpu.event;
 	struct halo_cpu *cpu = &vcpu->cpu;
@@ -126,6 +120,31 @@ static enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 	default:
 		return NEXT_RESUME;
 	}
+}
+
+/*
+ * Put the prepared exit into the ring.  FORWARD, or RESUME after one that is POSTED;
+ * STOP with -EAGAIN when the ring is full (tried again at the next RUN) or -EPROTO when
+ * it is broken.
+ */
+static enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
+{
+	bool posted = vcpu->exit.flags & HALO_EXIT_F_POSTED;
+	int err = halo_ring_push(&vcpu->rings, &vcpu->exit);
+	u8 kind = vcpu->pending.kind;
+
+	vcpu->exit_waits = err == -EAGAIN;
+	if (!vcpu->exit_waits)
+		memset(&vcpu->exit, 0, sizeof(vcpu->exit));
+	if (err)
+		return halo_stop(vcpu, err);
+	if (posted) {
+		vcpu->pending.kind = PEND_NONE;
+		halo_announce(vcpu);
+		return halo_reply_done(vcpu, kind, 0);
+	}
+	vcpu->count.user_exits++;
+	return NEXT_FORWARD;
 }
 
 /**

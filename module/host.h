@@ -19,6 +19,7 @@
 
 #ifndef __ASSEMBLY__
 
+#include <linux/eventfd.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/types.h>
 #include <linux/mm.h>
@@ -63,6 +64,15 @@ static inline void halo_host_vma_clear(struct vm_area_struct *vma, unsigned long
 	vm_flags_clear(vma, flags);
 #else
 	vma->vm_flags &= ~flags;
+#endif
+}
+
+static inline void halo_host_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#ifdef HALO_HAVE_EVENTFD_SIGNAL_N
+	eventfd_signal(ctx, 1);
+#else
+	eventfd_signal(ctx);
 #endif
 }
 

@@ -136,7 +136,14 @@ static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, unsigned int size,
 			     int *eoi)
 {
 	bool write = vcpu->pending.mmio.mem.write;
-	struct halo_zone_desc zone;
+	struct halo_access a = {
+		.bus = HALO_BUS_MMIO,
+		.addr = gpa,
+		.value = *value,
+		.size = size,
+		.write = write,
+		.insn_len = vcpu->pending.insn.len,
+	};
 
 	if (halo_lapic_covers(&vcpu->lapic, gpa)) {
 		if (write)
@@ -145,21 +152,10 @@ static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, unsigned int size,
 			*value = halo_lapic_mmio_read(&vcpu->lapic, gpa & 0xfff, size);
 		return true;
 	}
-	halo_zone_at(vcpu, HALO_BUS_MMIO, gpa, size, &zone);
-	if (zone.mode == HALO_ZONE_CONST) {
-		if (!write)
-			*value = zone.match;
-		return true;
-	}
-	vcpu->exit.addr = gpa;
-	vcpu->exit.size = size;
-	vcpu->exit.insn_len = vcpu->pending.insn.len;
-	vcpu->exit.cookie = zone.cookie;
-	if (write) {
-		vcpu->exit.flags = HALO_EXIT_F_WRITE;
-		vcpu->exit.data = *value;
-	}
-	return false;
+	if (halo_access(vcpu, &a) == ACCESS_ASK)
+		return false;
+	*value = a.value;
+	return true;
 }
 
 /* A page-crossing access is two, which may lead to two devices, or one to memory. */

@@ -346,37 +346,37 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
-	u32 index = cpu->gpr[GPR_RCX];
-	struct halo_zone_desc zone;
-	u64 value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
-	int len = cpu->exit.insn_len, ret = 0;
+	struct halo_access a = {
+		.bus = HALO_BUS_MSR,
+		.addr = (u32)cpu->gpr[GPR_RCX],
+		.size = 8,
+		.write = write,
+		.insn_len = cpu->exit.insn_len,
+	};
+	int ret = 0;
 
 	vcpu->count.msr++;
-	if (!halo_zone_at(vcpu, HALO_BUS_MSR, index, 1, &zone)) {
-		ret = write ? halo_msr_write(vcpu, index, value, false) :
-			      halo_msr_read(vcpu, index, &value);
-	} else if (zone.mode == HALO_ZONE_SYNC) {
-		vcpu->exit.addr = index;
-		vcpu->exit.size = 8;
-		vcpu->exit.insn_len = len;
-		vcpu->exit.cookie = zone.cookie;
-		vcpu->pending.insn_len = len;
-		if (write) {
-			vcpu->exit.flags = HALO_EXIT_F_WRITE;
-			vcpu->exit.data = value;
-		}
+	if (write)
+		a.value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
+	switch (halo_access(vcpu, &a)) {
+	case ACCESS_DONE:
+		break;
+	case ACCESS_ASK:
+		vcpu->pending.insn_len = a.insn_len;
 		return halo_forward(vcpu, HALO_EXIT_MSR, write ? PEND_WRMSR : PEND_RDMSR);
-	} else if (zone.mode == HALO_ZONE_CONST) {
-		value = zone.match;
-	} else {
-		ret = -EINVAL;
-	}
-	if (ret < 0)
+	case ACCESS_NONE:
+		ret = write ? halo_msr_write(vcpu, a.addr, a.value, false) :
+			      halo_msr_read(vcpu, a.addr, &a.value);
+		if (ret >= 0)
+			break;
+		fallthrough;
+	case ACCESS_DENY:
 		return halo_gp(vcpu);
-	if (!write) {
-		cpu->gpr[GPR_RAX] = (u32)value;
-		cpu->gpr[GPR_RDX] = value >> 32;
 	}
-	halo_skip(vcpu, len);
+	if (!write) {
+		cpu->gpr[GPR_RAX] = (u32)a.value;
+		cpu->gpr[GPR_RDX] = a.value >> 32;
+	}
+	halo_skip(vcpu, a.insn_len);
 	return halo_forward_eoi(vcpu, ret);
 }

@@ -158,6 +158,25 @@ static bool halo_string_begin(struct halo_vcpu *vcpu, struct halo_pending *p)
 	return err != -EFAULT;
 }
 
+/* A string is not cut into writes to post or to ring with: it is looked up as a read. */
+static enum halo_next halo_string(struct halo_vcpu *vcpu, struct halo_access *a)
+{
+	struct halo_pending *p = &vcpu->pending;
+	struct halo_exit *x = &vcpu->exit;
+	bool write = a->write;
+
+	if (!halo_string_begin(vcpu, p))
+		return NEXT_RESUME;
+	a->insn_len = p->insn_len;
+	a->write = false;
+	if (halo_access(vcpu, a) == ACCESS_DONE)
+		return halo_string_fixed(vcpu, a->value);
+	x->flags |= HALO_EXIT_F_STRING | (p->rep ? HALO_EXIT_F_REP : 0) |
+		    (write ? HALO_EXIT_F_WRITE : 0);
+	x->data = p->count;
+	return halo_forward(vcpu, HALO_EXIT_PIO, PEND_STRING);
+}
+
 /**
  * halo_exit_pio() - an IN, OUT, INS or OUTS
  * @vcpu: the vCPU
@@ -168,29 +187,23 @@ enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	struct halo_pending *p = &vcpu->pending;
-	struct halo_zone_desc zone;
+	struct halo_access a = {
+		.bus = HALO_BUS_PIO,
+		.addr = x->io.port,
+		.size = x->io.size,
+		.write = !x->io.in,
+		.insn_len = x->insn_len,
+	};
 
 	vcpu->count.pio++;
 	p->in = x->io.in;
 	p->size = x->io.size;
 	p->insn_len = x->insn_len;
-	if (unlikely(x->io.string) && !halo_string_begin(vcpu, p))
-		return NEXT_RESUME;
-	halo_zone_at(vcpu, HALO_BUS_PIO, x->io.port, p->size, &zone);
-	if (zone.mode == HALO_ZONE_CONST)
-		return x->io.string ? halo_string_fixed(vcpu, zone.match) :
-				      halo_pio_complete(vcpu, zone.match);
-	vcpu->exit.addr = x->io.port;
-	vcpu->exit.size = p->size;
-	vcpu->exit.insn_len = p->insn_len;
-	vcpu->exit.cookie = zone.cookie;
-	vcpu->exit.flags = p->in ? 0 : HALO_EXIT_F_WRITE;
-	if (x->io.string) {
-		vcpu->exit.flags |= HALO_EXIT_F_STRING | (p->rep ? HALO_EXIT_F_REP : 0);
-		vcpu->exit.data = p->count;
-		return halo_forward(vcpu, HALO_EXIT_PIO, PEND_STRING);
-	}
-	if (!p->in)
-		vcpu->exit.data = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(p->size);
+	if (unlikely(x->io.string))
+		return halo_string(vcpu, &a);
+	if (a.write)
+		a.value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(a.size);
+	if (halo_access(vcpu, &a) == ACCESS_DONE)
+		return halo_pio_complete(vcpu, a.value);
 	return halo_forward(vcpu, HALO_EXIT_PIO, PEND_PIO);
 }

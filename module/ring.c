@@ -38,7 +38,7 @@ static_assert(sizeof(struct halo_reply) == 32);
  */
 int halo_ring_break(struct halo_rings *r)
 {
-	r->broken = true;
+	WRITE_ONCE(r->broken, true);
 	WRITE_ONCE(r->exits->flags, HALO_RING_BROKEN);
 	return -EPROTO;
 }
@@ -105,7 +105,7 @@ int halo_ring_push(struct halo_rings *r, struct halo_exit *exit)
 	if (exit->flags & HALO_EXIT_F_SYNC)
 		r->pending = exit->seq;
 
-	r->exit_tail = tail + 1;
+	WRITE_ONCE(r->exit_tail, tail + 1);
 	/* Pairs with the user's acquire of tail: it sees the whole entry. */
 	smp_store_release(&r->exits->tail, tail + 1);
 	return 0;

@@ -8,7 +8,8 @@
  * halo_rings, in kernel memory; what it puts into the shared headers it never
  * reads back.
  *
- * One caller at a time: whoever holds the vCPU's lock. No allocation, no sleep.
+ * One caller at a time: whoever holds the vCPU's lock; but for what says "any thread".
+ * No allocation, no sleep.
  */
 #ifndef HALO_RING_H
 #define HALO_RING_H
@@ -71,5 +72,27 @@ void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
 int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
 int halo_ring_break(struct halo_rings *r);
+
+/**
+ * halo_ring_unread() - are there exits that the user has not taken? (any thread)
+ * @r: the rings
+ *
+ * A user's index that can't be counts as not taken: the next push finds it out.
+ */
+static inline bool halo_ring_unread(const struct halo_rings *r)
+{
+	return READ_ONCE(r->exit_tail) != READ_ONCE(r->replies->head);
+}
+
+/**
+ * halo_ring_reader_sleeps() - must the user be told of what was pushed? (any thread)
+ * @r: the rings
+ *
+ * The caller has a full barrier between the push and this.
+ */
+static inline bool halo_ring_reader_sleeps(const struct halo_rings *r)
+{
+	return READ_ONCE(r->replies->flags) & HALO_RING_NEED_WAKE;
+}
 
 #endif /* HALO_RING_H */

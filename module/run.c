@@ -133,41 +133,40 @@ static int halo_block(struct halo_vcpu *vcpu)
 	return err;
 }
 
-/* What halo_enter() stopped for, if it is ours to handle. */
-static int halo_host_work(struct halo_vcpu *vcpu)
+/* What halo_enter() stopped for; whether RUN is to be left for it, with vcpu->error. */
+static bool halo_host_work(struct halo_vcpu *vcpu)
 {
-	if (test_and_clear_bit(REQ_KICK, &vcpu->requests))
-		return -EINTR;
+	vcpu->error = 0;
+	if (unlikely(READ_ONCE(vcpu->requests))) {
+		if (test_and_clear_bit(REQ_READ, &vcpu->requests) &&
+		    halo_ring_unread(&vcpu->rings))
+			return true;
+		if (test_and_clear_bit(REQ_KICK, &vcpu->requests))
+			vcpu->error = -EINTR;
+	}
 	/* Task work (rseq, io_uring) is done on the way to userspace. */
 	if (signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME))
-		return -EINTR;
+		vcpu->error = -EINTR;
 	cond_resched();
-	return 0;
+	return vcpu->error;
 }
 
 static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 {
 	enum halo_next next;
-	int err;
 
-	err = halo_host_work(vcpu);
-	if (err)
-		goto stop;
+	if (halo_host_work(vcpu))
+		return NEXT_STOP;
 	next = halo_events(vcpu);
 	if (next != NEXT_RESUME)
 		return next;
 	if (vcpu->mp_state != HALO_MP_RUNNABLE) {
-		err = halo_block(vcpu);
-		if (err)
-			goto stop;
-		return NEXT_RESUME;
+		vcpu->error = halo_block(vcpu);
+		return vcpu->error ? NEXT_STOP : NEXT_RESUME;
 	}
 	if (!halo_enter(vcpu))
 		return NEXT_RESUME;
 	return halo_exit_dispatch(vcpu);
-stop:
-	vcpu->error = err;
-	return NEXT_STOP;
 }
 
 /**

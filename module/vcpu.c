@@ -128,6 +128,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
 	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
+	halo_bus_vcpu_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, arg->id, vcpu->caps.maxphyaddr, &halo_lapic_glue, vcpu);
 	halo_vcpu_reset(vcpu, false);
 	vcpu->mp_state = arg->id == 0 ? HALO_MP_RUNNABLE : HALO_MP_UNINITIALIZED;
@@ -335,6 +336,7 @@ static const struct halo_ioctl halo_vcpu_any[] = {
 	{ HALO_VCPU_SET_LINE, halo_irq_line },
 	{ HALO_VCPU_GET_LAYOUT, halo_vcpu_get_layout },
 	{ HALO_VCPU_GET_STATS, halo_vcpu_get_stats },
+	{ HALO_VCPU_SET_RING, halo_bus_set_ring },
 };
 
 /* The vCPU is at rest and ours. */
@@ -385,6 +387,7 @@ static const struct file_operations halo_vcpu_fops = {
 	.unlocked_ioctl = halo_vcpu_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = halo_vcpu_mmap,
+	.poll = halo_vcpu_poll,
 	.release = halo_vcpu_release,
 	.llseek = noop_llseek,
 };

@@ -15,6 +15,7 @@
 #include <linux/hrtimer.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/poll.h>
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <linux/refcount.h>
@@ -30,6 +31,7 @@
 
 #define HALO_MAX_VCPUS		64
 #define HALO_MTRR_VAR		8
+#define HALO_WAKE_AFTER_US	100	/* of a new vCPU */
 
 struct halo_vcpu;
 
@@ -131,6 +133,7 @@ struct halo_pending {
 
 /* Bits of vcpu->requests. */
 #define REQ_KICK	0	/* leave RUN with -EINTR */
+#define REQ_READ	1	/* leave it with 0, if exits wait */
 
 #define MODE_OUTSIDE	0
 #define MODE_IN_GUEST	1
@@ -154,7 +157,11 @@ struct halo_pending {
  * @layout: where in @areas
  * @state: STATE area
  * @data: DATA area
- * @exit: the SYNC exit being forwarded
+ * @readers: who sleeps in poll() until there are exits
+ * @announce: tells of posted exits
+ * @announcing: @announce is on
+ * @wake_after_us: how long they may wait, us
+ * @exit: the exit being forwarded
  * @exit_waits: @exit did not fit into the ring yet
  * @pending: what its reply is for
  * @error: errno for NEXT_STOP
@@ -191,6 +198,10 @@ struct halo_vcpu {
 	struct halo_vcpu_layout layout;
 	struct halo_state *state;
 	u8 *data;
+	wait_queue_head_t readers;
+	struct hrtimer announce;
+	bool announcing;
+	u32 wake_after_us;
 	struct halo_exit exit;
 	bool exit_waits;
 	struct halo_pending pending;
@@ -332,13 +343,55 @@ static inline enum halo_next halo_ud(struct halo_vcpu *vcpu)
 /* exit.c */
 enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu);
 enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len);
-bool halo_zone_at(struct halo_vcpu *vcpu, unsigned int bus, u64 addr, unsigned int size,
-		  struct halo_zone_desc *zone);
+
+/**
+ * struct halo_access - an access to a bus
+ * @addr: port, guest-physical address, MSR index or hypercall number
+ * @value: what is written, zeros above @size; or what was read
+ * @cookie: out: the zone's
+ * @bus: HALO_BUS_*
+ * @size: bytes
+ * @write: guest to device
+ * @insn_len: length of the instruction
+ */
+struct halo_access {
+	u64 addr;
+	u64 value;
+	u64 cookie;
+	u8 bus;
+	u8 size;
+	bool write;
+	u8 insn_len;
+};
+
+enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
+
+/* bus.c */
+enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a);
+void halo_announce_start(struct halo_vcpu *vcpu);
+void halo_bus_vcpu_init(struct halo_vcpu *vcpu);
+long halo_bus_set_ring(void *obj, void *arg);
+long halo_bus_set_zone(void *obj, void *arg);
+void halo_bus_free(struct halo_vm *vm);
+__poll_t halo_vcpu_poll(struct file *file, poll_table *wait);
+
+/**
+ * halo_announce() - a POSTED exit was pushed: its reader must hear of it in time
+ * @vcpu: the vCPU
+ */
+static inline void halo_announce(struct halo_vcpu *vcpu)
+{
+	/* The index before the timer: if that is still on, it sees the index. */
+	smp_mb();
+	if (unlikely(!READ_ONCE(vcpu->announcing)))
+		halo_announce_start(vcpu);
+}
 
 /* forward.c */
 enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind);
 enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code);
 enum halo_next halo_reply_take(struct halo_vcpu *vcpu);
+enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data);
 enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi);
 
 /* pio.c */

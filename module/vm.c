@@ -51,12 +51,14 @@ void halo_vm_put(struct halo_vm *vm)
 
 	if (!refcount_dec_and_test(&vm->ref))
 		return;
-	for (i = 0; i < vm->nr_vcpus; i++)
+	for (i = 0; i < vm->nr_vcpus; i++) {
 		hrtimer_cancel(&vm->vcpus[i]->timer);
+		hrtimer_cancel(&vm->vcpus[i]->announce);
+	}
 	halo_mem_destroy(&vm->mem);
 	for (i = 0; i < vm->nr_vcpus; i++)
 		halo_vcpu_free(vm->vcpus[i]);
-	halo_free(rcu_dereference_protected(vm->zones, true));
+	halo_bus_free(vm);
 	mutex_destroy(&vm->lock);
 	kvfree(vm);
 	halo_hw_put();
@@ -78,40 +80,9 @@ static long halo_vm_set_memslot(void *obj, void *arg)
 	return err;
 }
 
-#define HALO_VM_ZONE_MODES	(HALO_ZONE_MODE_BIT(HALO_ZONE_SYNC) | \
-				 HALO_ZONE_MODE_BIT(HALO_ZONE_CONST) | \
-				 HALO_ZONE_MODE_BIT(HALO_ZONE_DENY))
-
-static long halo_vm_set_zone(void *obj, void *arg)
-{
-	const struct halo_zone *z = arg;
-	struct halo_zone_table *old, *new;
-	struct halo_zone_desc desc;
-	struct halo_vm *vm = obj;
-	long err;
-
-	err = halo_zone_desc_init(&desc, z, HALO_VM_ZONE_MODES);
-	if (err)
-		return err;
-	mutex_lock(&vm->lock);
-	old = rcu_dereference_protected(vm->zones, lockdep_is_held(&vm->lock));
-	new = z->op == HALO_ZONE_REMOVE ? halo_zone_table_remove(old, &desc) :
-					  halo_zone_table_add(old, &desc);
-	err = PTR_ERR_OR_ZERO(new);
-	if (!err) {
-		rcu_assign_pointer(vm->zones, new);
-		/* When this returns no vCPU acts on the old table. */
-		if (vm->nr_vcpus)
-			synchronize_rcu_expedited();
-		halo_free(old);
-	}
-	mutex_unlock(&vm->lock);
-	return err;
-}
-
 static const struct halo_ioctl halo_vm_ioctls[] = {
 	{ HALO_VM_SET_MEMSLOT, halo_vm_set_memslot },
-	{ HALO_VM_SET_ZONE, halo_vm_set_zone },
+	{ HALO_VM_SET_ZONE, halo_bus_set_zone },
 	{ HALO_VM_CREATE_VCPU, halo_vcpu_create },
 	{ HALO_VM_MSI, halo_irq_msi },
 };

@@ -29,9 +29,7 @@ static const struct {
 	[HALO_BUS_PIO] = { 0xffff, MODES_BUT_DENY, 1 | 2 | 4 },
 	[HALO_BUS_MMIO] = { (1ull << 52) - 1, MODES_BUT_DENY, 1 | 2 | 4 | 8 },
 	[HALO_BUS_MSR] = { 0xffffffff, HALO_ZONE_MODES_ALL },
-	/* The guest waits for a result: nothing can be posted. */
-	[HALO_BUS_HYPERCALL] = { ~0ull, HALO_ZONE_MODE_BIT(HALO_ZONE_SYNC) |
-					HALO_ZONE_MODE_BIT(HALO_ZONE_CONST) },
+	[HALO_BUS_HYPERCALL] = { ~0ull, MODES_BUT_DENY },
 };
 
 static int halo_zone_check(const struct halo_zone *zone, u32 modes)
@@ -63,7 +61,7 @@ static int halo_zone_check(const struct halo_zone *zone, u32 modes)
  */
 int halo_zone_desc_init(struct halo_zone_desc *desc, const struct halo_zone *zone, u32 modes)
 {
-	if (zone->op > HALO_ZONE_REMOVE || zone->bus >= HALO_NR_BUSES || zone->reserved)
+	if (zone->op > HALO_ZONE_REPLACE || zone->bus >= HALO_NR_BUSES || zone->reserved)
 		return -EINVAL;
 	if (!zone->len || zone->addr > halo_buses[zone->bus].last ||
 	    zone->len - 1 > halo_buses[zone->bus].last - zone->addr)
@@ -79,7 +77,7 @@ int halo_zone_desc_init(struct halo_zone_desc *desc, const struct halo_zone *zon
 		.access = zone->access,
 		.flags = zone->flags,
 	};
-	return zone->op == HALO_ZONE_ADD ? halo_zone_check(zone, modes) : 0;
+	return zone->op == HALO_ZONE_REMOVE ? 0 : halo_zone_check(zone, modes);
 }
 
 static struct halo_zone_table *halo_zone_table_alloc(u32 count)
@@ -165,25 +163,29 @@ struct halo_zone_table *halo_zone_table_add(const struct halo_zone_table *old,
 static const struct halo_zone_desc *halo_zone_table_exact(const struct halo_zone_table *table,
 							  const struct halo_zone_desc *desc)
 {
+	const struct halo_zone_desc *zone;
 	u32 i;
 
-	for (i = 0; i < halo_zone_table_count(table); i++)
-		if (halo_zone_same_range(&table->zones[i], desc) &&
-		    table->zones[i].match == desc->match)
-			return &table->zones[i];
+	for (i = 0; i < halo_zone_table_count(table); i++) {
+		zone = &table->zones[i];
+		if (halo_zone_same_range(zone, desc) &&
+		    (zone->match == desc->match || !(zone->flags & HALO_ZONE_DATAMATCH)))
+			return zone;
+	}
 	return NULL;
 }
 
 /**
  * halo_zone_table_remove() - the table with one zone less
  * @old: the present table, NULL if empty; not changed
- * @desc: names the zone by bus, range and match
+ * @desc: names the zone by bus, range and, among those that share it, match
+ * @ctx: out: the zone's, on success
  *
  * Return: the new table (NULL if that was the last zone), or ERR_PTR: -ENOENT if there
  * is no such zone, -ENOMEM.
  */
 struct halo_zone_table *halo_zone_table_remove(const struct halo_zone_table *old,
-					       const struct halo_zone_desc *desc)
+					       const struct halo_zone_desc *desc, void **ctx)
 {
 	const struct halo_zone_desc *gone = halo_zone_table_exact(old, desc);
 	u32 count = halo_zone_table_count(old);
@@ -192,6 +194,7 @@ struct halo_zone_table *halo_zone_table_remove(const struct halo_zone_table *old
 
 	if (!gone)
 		return ERR_PTR(-ENOENT);
+	*ctx = gone->ctx;
 	if (count == 1)
 		return NULL;
 
@@ -204,24 +207,33 @@ struct halo_zone_table *halo_zone_table_remove(const struct halo_zone_table *old
 	return table;
 }
 
-/**
- * halo_zone_find() - the zone of an access
- * @table: the table or NULL
- * @bus: HALO_BUS_*
- * @addr: first address of the access
- * @size: bytes of the access, at least 1; 1 on the MSR and hypercall buses
- *
- * The search keeps to indices of this bus whatever the guest's address is, also when
- * the CPU speculates: the address moves @base by at most what is left of @n. A doorbell
- * that wants a certain value is not found by an address alone.
- *
- * Return: the zone, NULL if the access is in none.
+/*
+ * Of a bus's zones up to @base + @n, the last that does not come after an address and a
+ * value. What the guest gave moves @base by at most what is left of @n, also when the CPU
+ * speculates: no index leaves the bus.
  */
-const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
-					    u64 addr, unsigned int size)
+static u32 halo_zone_seek(const struct halo_zone_table *table, u32 base, u32 n, u64 addr,
+			  u64 value)
+{
+	u32 half, at;
+
+	while (n > 1) {
+		half = n / 2;
+		at = base + half;
+		if (table->start[at] < addr ||
+		    (table->start[at] == addr && table->zones[at].match <= value))
+			base = at;
+		n -= half;
+	}
+	return base;
+}
+
+/* The zone that an access lies in; of those that share an address, the last. */
+static const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table,
+						    unsigned int bus, u64 addr, unsigned int size)
 {
 	const struct halo_zone_desc *zone;
-	u32 base, n, half;
+	u32 base, n;
 
 	if (unlikely(!table))
 		return NULL;
@@ -229,18 +241,55 @@ const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table,
 	n = table->first[bus + 1] - base;
 	if (!n)
 		return NULL;
-
-	while (n > 1) {
-		half = n / 2;
-		base += table->start[base + half] <= addr ? half : 0;
-		n -= half;
-	}
-
-	zone = &table->zones[base];
-	if (addr < zone->start || addr > zone->last || zone->last - addr < size - 1 ||
-	    zone->flags & HALO_ZONE_DATAMATCH)
+	zone = &table->zones[halo_zone_seek(table, base, n, addr, ~0ull)];
+	if (addr < zone->start || addr > zone->last || zone->last - addr < size - 1)
 		return NULL;
 	if (zone->access && (!is_power_of_2(size) || !(zone->access & size)))
 		return NULL;
 	return zone;
+}
+
+/**
+ * halo_zone_find() - the zone of a read
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: first address of the access
+ * @size: bytes of the access, at least 1; 1 on the MSR and hypercall buses
+ *
+ * A doorbell that wants a certain value is not found by an address alone.
+ *
+ * Return: the zone, NULL if the access is in none.
+ */
+const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
+					    u64 addr, unsigned int size)
+{
+	const struct halo_zone_desc *zone = halo_zone_cover(table, bus, addr, size);
+
+	return zone && zone->flags & HALO_ZONE_DATAMATCH ? NULL : zone;
+}
+
+/**
+ * halo_zone_find_write() - the zone of a write
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: first address of the access
+ * @size: as for halo_zone_find()
+ * @value: what is written, zeros above the access
+ *
+ * Return: the zone, NULL if the access is in none.
+ */
+const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *table,
+						  unsigned int bus, u64 addr, unsigned int size,
+						  u64 value)
+{
+	const struct halo_zone_desc *zone = halo_zone_cover(table, bus, addr, size);
+	const struct halo_zone_desc *same;
+	u32 base, n;
+
+	if (!zone || likely(!(zone->flags & HALO_ZONE_DATAMATCH)))
+		return zone;
+	base = table->first[bus];
+	n = zone - table->zones + 1 - base;
+	same = &table->zones[halo_zone_seek(table, base, n, zone->start, value)];
+	return same->start == zone->start && same->match == value ? same : NULL;
 }

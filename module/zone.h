@@ -65,7 +65,7 @@ int halo_zone_desc_init(struct halo_zone_desc *desc, const struct halo_zone *zon
 struct halo_zone_table *halo_zone_table_add(const struct halo_zone_table *old,
 					    const struct halo_zone_desc *desc);
 struct halo_zone_table *halo_zone_table_remove(const struct halo_zone_table *old,
-					       const struct halo_zone_desc *desc);
+					       const struct halo_zone_desc *desc, void **ctx);
 
 /**
  * halo_zone_table_count() - how many zones there are
@@ -78,5 +78,8 @@ static inline u32 halo_zone_table_count(const struct halo_zone_table *table)
 
 const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
 					    u64 addr, unsigned int size);
+const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *table,
+						  unsigned int bus, u64 addr, unsigned int size,
+						  u64 value);
 
 #endif /* HALO_ZONE_H */

@@ -69,6 +69,10 @@ probe HRTIMER_SETUP <<'E'
 static enum hrtimer_restart g(struct hrtimer *t) { return HRTIMER_NORESTART; }
 void f(struct hrtimer *t) { hrtimer_setup(t, g, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD); }
 E
+probe EVENTFD_SIGNAL_N <<'E'
+#include <linux/eventfd.h>
+void f(struct eventfd_ctx *c) { eventfd_signal(c, 1); }
+E
 probe FOLLOW_PFNMAP <<'E'
 #include <linux/mm.h>
 int f(struct follow_pfnmap_args *a) { return follow_pfnmap_start(a); }

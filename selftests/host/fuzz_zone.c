@@ -17,7 +17,8 @@
 static struct halo_zone_desc list[MOST];
 static unsigned int count;
 
-static const struct halo_zone_desc *model(u32 bus, u64 addr, u32 size)
+static const struct halo_zone_desc *model(u32 bus, u64 addr, u32 size,
+					  const u64 *value)
 {
 	u64 end;
 
@@ -30,7 +31,7 @@ static const struct halo_zone_desc *model(u32 bus, u64 addr, u32 size)
 			continue;
 		if (z->access && (__builtin_popcount(size) != 1 || !(z->access & size)))
 			continue;
-		if (z->flags & HALO_ZONE_DATAMATCH)
+		if (z->flags & HALO_ZONE_DATAMATCH && (!value || z->match != *value))
 			continue;
 		return z;
 	}
@@ -91,12 +92,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t left)
 			list[count++] = desc;
 		} else {
 			unsigned int i;
+			void *ctx;
 
 			for (i = 0; i < count; i++)
 				if (list[i].bus == desc.bus && list[i].start == desc.start &&
-				    list[i].last == desc.last && list[i].match == desc.match)
+				    list[i].last == desc.last &&
+				    (list[i].match == desc.match ||
+				     !(list[i].flags & HALO_ZONE_DATAMATCH)))
 					break;
-			next = halo_zone_table_remove(table, &desc);
+			next = halo_zone_table_remove(table, &desc, &ctx);
 			CHECK(IS_ERR(next) == (i == count));
 			if (i == count) {
 				CHECK(PTR_ERR(next) == -ENOENT);
@@ -110,8 +114,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t left)
 look:
 		for (u64 addr = zone.addr - 2; addr != zone.addr + 3; addr++) {
 			got = halo_zone_find(table, bus, addr, size);
-			want = model(bus, addr, size);
+			want = model(bus, addr, size, NULL);
 			CHECK(!got == !want && (!got || !memcmp(got, want, sizeof(*got))));
+			for (u64 value = 0; value < 5; value++) {
+				got = halo_zone_find_write(table, bus, addr, size, value);
+				want = model(bus, addr, size, &value);
+				CHECK(!got == !want &&
+				      (!got || !memcmp(got, want, sizeof(*got))));
+			}
 		}
 	}
 	halo_free(table);

@@ -56,19 +56,24 @@ static int add(const struct halo_zone_table **table, struct halo_zone zone)
 	return 0;
 }
 
+/* The context that the next zone to be dropped has. */
+static void *dropped;
+
 static int drop(const struct halo_zone_table **table, struct halo_zone zone)
 {
 	struct halo_zone_table *next;
 	struct halo_zone_desc desc;
+	void *ctx = NULL;
 	int ret;
 
 	zone.op = HALO_ZONE_REMOVE;
 	ret = halo_zone_desc_init(&desc, &zone, HALO_ZONE_MODES_ALL);
 	if (ret)
 		return ret;
-	next = halo_zone_table_remove(*table, &desc);
+	next = halo_zone_table_remove(*table, &desc, &ctx);
 	if (IS_ERR(next))
 		return PTR_ERR(next);
+	assert_ptr_equal(ctx, dropped);
 	halo_free(*table);
 	*table = next;
 	return 0;
@@ -131,8 +136,8 @@ static void modes_have_their_buses(void **state)
 	/* by mode: on PIO, MMIO, MSR, HYPERCALL */
 	static const int want[5][4] = {
 		[HALO_ZONE_SYNC] = { 0, 0, 0, 0 },
-		[HALO_ZONE_POSTED] = { 0, 0, 0, -EINVAL },
-		[HALO_ZONE_DOORBELL] = { 0, 0, 0, -EINVAL },
+		[HALO_ZONE_POSTED] = { 0, 0, 0, 0 },
+		[HALO_ZONE_DOORBELL] = { 0, 0, 0, 0 },
 		[HALO_ZONE_CONST] = { 0, 0, 0, 0 },
 		[HALO_ZONE_DENY] = { -EINVAL, -EINVAL, 0, -EINVAL },
 	};
@@ -173,7 +178,7 @@ static void every_field_is_checked(void **state)
 		assert_int_equal(check(zone), -EINVAL);		\
 	} while (0)
 
-	BAD(HALO_BUS_PIO, zone.op = 2);
+	BAD(HALO_BUS_PIO, zone.op = 3);
 	BAD(HALO_BUS_PIO, zone.mode = 5);
 	BAD(HALO_BUS_PIO, zone.flags = 2);
 	BAD(HALO_BUS_PIO, zone.flags = HALO_ZONE_DATAMATCH);
@@ -289,6 +294,68 @@ static void doorbells_share_an_address(void **state)
 	halo_free(t);
 }
 
+static u64 write_cookie(const struct halo_zone_table *t, u64 addr, unsigned int size, u64 value)
+{
+	const struct halo_zone_desc *zone = halo_zone_find_write(t, HALO_BUS_MMIO, addr, size, value);
+
+	return zone ? zone->cookie : 0;
+}
+
+static void a_write_finds_its_value(void **state)
+{
+	const struct halo_zone_table *t = NULL;
+	u64 v;
+
+	assert_int_equal(add(&t, zone_at(HALO_BUS_MMIO, 0x0ff0, 0x10)), 0);
+	assert_int_equal(add(&t, zone_at(HALO_BUS_MMIO, 0x1004, 0x10)), 0);
+	assert_int_equal(add(&t, doorbell(0x0fe0, 4, 6)), 0);
+	for (v = 0; v < 100; v++)
+		assert_int_equal(add(&t, doorbell(0x1000, 4, v * 7919 % 100 * 2)), 0);
+	for (v = 0; v < 220; v++)
+		assert_int_equal(write_cookie(t, 0x1000, 4, v),
+				 v % 2 || v >= 200 ? 0 : 1000 + v);
+	assert_int_equal(write_cookie(t, 0x1000, 1, 16), 1016);
+	assert_int_equal(write_cookie(t, 0x1002, 2, 16), 1016);
+	assert_int_equal(write_cookie(t, 0x1002, 4, 16), 0);	/* sticks out */
+	assert_int_equal(write_cookie(t, 0x1000, 4, ~0ull), 0);
+	assert_int_equal(write_cookie(t, 0x0fe0, 4, 6), 1006);
+	assert_int_equal(write_cookie(t, 0x0fe0, 4, 8), 0);
+	assert_int_equal(write_cookie(t, 0x0ff0, 4, 6), 0x0ff1);
+	assert_int_equal(write_cookie(t, 0x1004, 4, 6), 0x1005);
+	halo_free(t);
+}
+
+static void a_dropped_zone_gives_its_context_back(void **state)
+{
+	const struct halo_zone_table *t = NULL;
+	struct halo_zone zone = doorbell(0x1000, 4, 5);
+	struct halo_zone_desc desc;
+	int mark;
+
+	assert_int_equal(halo_zone_desc_init(&desc, &zone, HALO_ZONE_MODES_ALL), 0);
+	desc.ctx = &mark;
+	t = halo_zone_table_add(NULL, &desc);
+	assert_int_equal(add(&t, doorbell(0x1000, 4, 6)), 0);
+	assert_int_equal(drop(&t, doorbell(0x1000, 4, 6)), 0);
+	dropped = &mark;
+	assert_int_equal(drop(&t, doorbell(0x1000, 4, 5)), 0);
+	dropped = NULL;
+	assert_null(t);
+}
+
+/* Where the range is not shared, it is name enough. */
+static void a_constant_is_dropped_by_its_range(void **state)
+{
+	const struct halo_zone_table *t = NULL;
+	struct halo_zone zone = zone_at(HALO_BUS_PIO, 0x60, 5);
+
+	zone.mode = HALO_ZONE_CONST;
+	zone.match = 0xff;
+	assert_int_equal(add(&t, zone), 0);
+	assert_int_equal(drop(&t, zone_at(HALO_BUS_PIO, 0x60, 5)), 0);
+	assert_null(t);
+}
+
 static void a_doorbell_without_a_value_takes_all(void **state)
 {
 	const struct halo_zone_table *t = NULL;
@@ -297,6 +364,7 @@ static void a_doorbell_without_a_value_takes_all(void **state)
 	zone.flags = 0;
 	assert_int_equal(add(&t, zone), 0);
 	assert_non_null(halo_zone_find(t, HALO_BUS_MMIO, 0x2000, 4));
+	assert_non_null(halo_zone_find_write(t, HALO_BUS_MMIO, 0x2000, 4, 77));
 	halo_free(t);
 }
 
@@ -396,6 +464,9 @@ int main(void)
 		cmocka_unit_test(the_top_of_the_hypercall_bus),
 		cmocka_unit_test(sizes_are_filtered),
 		cmocka_unit_test(doorbells_share_an_address),
+		cmocka_unit_test(a_write_finds_its_value),
+		cmocka_unit_test(a_dropped_zone_gives_its_context_back),
+		cmocka_unit_test(a_constant_is_dropped_by_its_range),
 		cmocka_unit_test(a_doorbell_without_a_value_takes_all),
 		cmocka_unit_test(remove_wants_the_very_zone),
 		cmocka_unit_test(the_table_has_an_end),

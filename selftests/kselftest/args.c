@@ -67,6 +67,11 @@ static const struct call calls[] = {
 	  false, 0, { R(halo_line, reserved), END } },
 	{ "GET_STATS", VCPU, HALO_VCPU_GET_STATS, sizeof(struct halo_vcpu_stats),
 	  sizeof(struct halo_vcpu_stats), true, 0, { END } },
+	{ "SET_RING", VCPU, HALO_VCPU_SET_RING, sizeof(struct halo_vcpu_ring),
+	  sizeof(struct halo_vcpu_ring), false, 0,
+	  { R(halo_vcpu_ring, flags), R(halo_vcpu_ring, poll_ns) + 3,
+	    R(halo_vcpu_ring, wake_after_us) + 3, R(halo_vcpu_ring, reserved[0]),
+	    R(halo_vcpu_ring, reserved[3]), END } },
 };
 
 static const unsigned long plain[] = {
@@ -250,15 +255,6 @@ TEST(unknown_numbers)
 		CHECK_ERRNO(ioctl(fds[k], _IOW(HALO_IOC_MAGIC, 0x10, u32), two_pages), ENOTTY);
 		CHECK_ERRNO(ioctl(fds[k], HALO_VCPU_RUN ^ 0x100, 0), ENOTTY);
 	}
-}
-
-/* Tried only for SYNC and unimplemented modes: what can't be yet says so. */
-TEST(zone_modes_that_are_not_there_yet)
-{
-	struct vm *vm = vm_bare();
-
-	CHECK_ERRNO(zone_set(vm, HALO_ZONE_ADD, HALO_BUS_PIO, HALO_ZONE_POSTED, 0x80, 1, 0, 0),
-		    EOPNOTSUPP);
 }
 
 TEST(another_process)

@@ -274,7 +274,7 @@ TEST(zones_that_can_not_be)
 {
 	struct vm *vm = vm_bare();
 
-	CHECK_ERRNO(zone_set(vm, 2, HALO_BUS_PIO, 0, 0x80, 1, 0, 0), EINVAL);
+	CHECK_ERRNO(zone_set(vm, 3, HALO_BUS_PIO, 0, 0x80, 1, 0, 0), EINVAL);
 	CHECK_ERRNO(zone_set(vm, ADD, 4, 0, 0x80, 1, 0, 0), EINVAL);
 	CHECK_ERRNO(zone_set(vm, ADD, 0xffffffff, 0, 0x80, 1, 0, 0), EINVAL);
 	CHECK_ERRNO(zone_set(vm, ADD, HALO_BUS_PIO, 5, 0x80, 1, 0, 0), EINVAL);

@@ -230,7 +230,7 @@ enum halo_zone_mode {
 /**
  * struct halo_zone - a range of one bus and what an access to it does
  * @size: sizeof(struct halo_zone)
- * @op: HALO_ZONE_ADD or HALO_ZONE_REMOVE
+ * @op: HALO_ZONE_ADD, HALO_ZONE_REMOVE or HALO_ZONE_REPLACE
  * @bus: HALO_BUS_*
  * @mode: enum halo_zone_mode
  * @addr: first port, guest-physical address, MSR index or hypercall number
@@ -239,7 +239,7 @@ enum halo_zone_mode {
  * @match: HALO_ZONE_CONST: what a read gives; with HALO_ZONE_DATAMATCH: the
  *	value that a write must have
  * @flags: HALO_ZONE_*
- * @eventfd: for HALO_ZONE_DOORBELL, else -1
+ * @eventfd: for HALO_ZONE_DOORBELL, else -1; the zone keeps it open
  * @access: accepted access sizes as a mask of 1 | 2 | 4 | 8, 0 = any
  * @reserved: zero
  *
@@ -247,7 +247,14 @@ enum halo_zone_mode {
  * it is the module's own table, and #GP(0) if that does not know it; on the
  * hypercall bus it answers -ENOSYS (KVM's -KVM_ENOSYS) to the guest.  Zones of
  * one bus may not overlap (-EEXIST); @match tells apart doorbells that share
- * an address.  REMOVE names a zone by @bus, @addr, @len and @match.
+ * an address.  REMOVE names a zone by @bus, @addr, @len and, if others share
+ * these, @match; REPLACE names it in the same way and puts this one in its
+ * place.  When SET_ZONE returns, no vCPU acts on what was there before.
+ *
+ * A read of a POSTED or DOORBELL zone, and a string instruction (INS, OUTS), is
+ * SYNC.  A posted exit is complete as it stands; a posted hypercall's @data is
+ * RBX, and so is what @match is compared with; it gives 0 in RAX, and is SYNC
+ * when it is user code of the guest's that makes it.
  */
 struct halo_zone {
 	__u32 size;
@@ -266,6 +273,7 @@ struct halo_zone {
 
 #define HALO_ZONE_ADD		0
 #define HALO_ZONE_REMOVE	1
+#define HALO_ZONE_REPLACE	2
 #define HALO_ZONE_DATAMATCH	(1u << 0)
 #define HALO_MAX_ZONES		512
 
@@ -356,6 +364,12 @@ struct halo_vcpu_layout {
  * @head (replies it took) of EXITS; the user @tail (replies given) and @head
  * (exits taken) of REPLIES.  tail - head <= entries at all times, else the ring
  * is broken and HALO_VCPU_RUN gives -EPROTO from then on.
+ *
+ * A reader of EXITS that wants to sleep sets HALO_RING_NEED_WAKE in REPLIES
+ * @flags, makes a full barrier, looks at the index once more, and calls poll()
+ * on the vCPU fd, which gives POLLIN when exits wait.  POSTED exits wake it
+ * within struct halo_vcpu_ring's wake_after_us; if no reader has set the flag,
+ * HALO_VCPU_RUN returns 0 by then, so that its caller reads them.
  */
 struct halo_ring {
 	__u32 tail;
@@ -791,6 +805,29 @@ struct halo_vcpu_stats {
 	__u64 reserved2[16];
 };
 
+/**
+ * struct halo_vcpu_ring - how a vCPU and who serves its rings wait for each other
+ * @size: sizeof(struct halo_vcpu_ring)
+ * @flags: zero
+ * @poll_ns: longest time to look out for a reply before going to sleep, ns, at
+ *	most HALO_MAX_POLL_NS
+ * @wake_after_us: longest time that a POSTED exit waits before its reader is
+ *	told, us, at most HALO_MAX_WAKE_AFTER_US; 0 = at once
+ * @reserved: zero
+ *
+ * May be set at any time.
+ */
+struct halo_vcpu_ring {
+	__u32 size;
+	__u32 flags;
+	__u32 poll_ns;
+	__u32 wake_after_us;
+	__u64 reserved[4];
+};
+
+#define HALO_MAX_POLL_NS	10000000
+#define HALO_MAX_WAKE_AFTER_US	1000000
+
 /*
  * /dev/halo
  *
@@ -818,8 +855,8 @@ struct halo_vcpu_stats {
  * HALO_VCPU_RUN returns 0 when an exit waits in EXITS.  -EINTR: a signal or
  * HALO_RUN_IMMEDIATE_EXIT or HALO_VCPU_KICK, or the kernel has work for the
  * thread: run again; -EAGAIN: the SYNC exit has no reply yet, or the exit ring
- * is full; -EPROTO: the rings are broken or
- * the reply does not fit; -EINVAL: a committed state is impossible; -ESHUTDOWN:
+ * is full and the next exit waits for room: take exits; -EPROTO: the rings are
+ * broken or the reply does not fit; -EINVAL: a committed state is impossible; -ESHUTDOWN:
  * the vCPU was stopped; -EBUSY: another thread runs it.
  */
 #define HALO_VCPU_RUN		_IO(HALO_IOC_MAGIC, 0x20)
@@ -838,5 +875,6 @@ struct halo_vcpu_stats {
 /* Fill STATE's wanted groups now; load its committed groups now. */
 #define HALO_VCPU_GET_STATE	_IO(HALO_IOC_MAGIC, 0x2d)
 #define HALO_VCPU_SET_STATE	_IO(HALO_IOC_MAGIC, 0x2e)
+#define HALO_VCPU_SET_RING	_IOW(HALO_IOC_MAGIC, 0x2f, struct halo_vcpu_ring)
 
 #endif /* _UAPI_LINUX_HALO_H */

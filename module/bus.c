@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The four buses: what an access that memory does not answer comes to.
+ *
+ * The zone table decides.  A doorbell's write signals its eventfd, a posted write goes
+ * into the exit ring, and the guest goes on at once: both happen here, in the run loop,
+ * without a lock or an allocation.  What needs an answer is made an exit for
+ * halo_forward().
+ *
+ * halo_access() is for the owner of the vCPU.  The table is replaced under vm->lock and
+ * read under RCU: when SET_ZONE returns, no vCPU acts on the old one, and only then is a
+ * removed doorbell's eventfd let go.
+ *
+ * How long a posted write may wait unseen: the first one starts a timer, wake_after_us
+ * later whoever reads is told (halo_announce).  One per batch, as waking for each would
+ * cost more than the exit that was saved.
+ */
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/hrtimer.h>
+#include <linux/rcupdate.h>
+#include "vcpu.h"
+
+static const u8 halo_exit_type[HALO_NR_BUSES] = {
+	[HALO_BUS_PIO] = HALO_EXIT_PIO,
+	[HALO_BUS_MMIO] = HALO_EXIT_MMIO,
+	[HALO_BUS_MSR] = HALO_EXIT_MSR,
+	[HALO_BUS_HYPERCALL] = HALO_EXIT_HYPERCALL,
+};
+
+static void halo_access_exit(const struct halo_vcpu *vcpu, const struct halo_access *a, u16 flags,
+			     struct halo_exit *x)
+{
+	*x = (struct halo_exit){
+		.type = halo_exit_type[a->bus],
+		.flags = flags | (a->write ? HALO_EXIT_F_WRITE : 0),
+		.size = a->size,
+		.insn_len = a->insn_len,
+		.vcpu = vcpu->id,
+		.addr = a->addr,
+		.data = a->write ? a->value : 0,
+		.cookie = a->cookie,
+		.rip = vcpu->cpu.rip,
+	};
+}
+
+/* Into the ring, and on. False: there is no room, or it is broken. */
+static bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a)
+{
+	struct halo_exit x;
+
+	halo_access_exit(vcpu, a, HALO_EXIT_F_POSTED, &x);
+	if (unlikely(halo_ring_push(&vcpu->rings, &x)))
+		return false;
+	halo_announce(vcpu);
+	return true;
+}
+
+/**
+ * halo_access() - carry out an access as its zone says
+ * @vcpu: the vCPU
+ * @a: the access; once DONE, @a->value is a constant zone's value, else 0
+ *
+ * Return: ACCESS_DONE; ACCESS_ASK with vcpu->exit ready for halo_forward(); ACCESS_NONE
+ * if it is in no zone of the MSR or hypercall bus; ACCESS_DENY.
+ */
+enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a)
+{
+	const struct halo_zone_table *table;
+	const struct halo_zone_desc *zone;
+	unsigned int size = a->bus <= HALO_BUS_MMIO ? a->size : 1;
+	u16 how = HALO_EXIT_F_SYNC;
+	u8 mode = HALO_ZONE_SYNC;
+
+	rcu_read_lock();
+	table = rcu_dereference(vcpu->vm->zones);
+	zone = a->write ? halo_zone_find_write(table, a->bus, a->addr, size, a->value) :
+			  halo_zone_find(table, a->bus, a->addr, size);
+	if (zone) {
+		mode = zone->mode;
+		a->cookie = zone->cookie;
+		if (mode == HALO_ZONE_CONST)
+			a->value = zone->match;
+		else if (mode == HALO_ZONE_DOORBELL && a->write)
+			halo_host_eventfd_signal(zone->ctx);
+	}
+	rcu_read_unlock();
+
+	if (!zone && a->bus > HALO_BUS_MMIO)
+		return ACCESS_NONE;
+	if (mode == HALO_ZONE_CONST)
+		return ACCESS_DONE;
+	if (mode == HALO_ZONE_DENY)
+		return ACCESS_DENY;
+	if (a->write && (mode == HALO_ZONE_DOORBELL ||
+			 (mode == HALO_ZONE_POSTED && likely(halo_post(vcpu, a))))) {
+		a->value = 0;
+		return ACCESS_DONE;
+	}
+	if (mode == HALO_ZONE_POSTED && a->write)
+		how = HALO_EXIT_F_POSTED;
+	halo_access_exit(vcpu, a, how, &vcpu->exit);
+	return ACCESS_ASK;
+}
+
+/* ---- the reader of the exits ---- */
+
+/* Tell whoever is to read: who sleeps in poll(), else the thread that is in RUN. */
+static void halo_announce_now(struct halo_vcpu *vcpu)
+{
+	if (!halo_ring_unread(&vcpu->rings))
+		return;
+	if (halo_ring_reader_sleeps(&vcpu->rings)) {
+		wake_up_interruptible_poll(&vcpu->readers, EPOLLIN | EPOLLRDNORM);
+		return;
+	}
+	set_bit(REQ_READ, &vcpu->requests);
+	smp_mb__after_atomic();	/* the request before the mode */
+	halo_vcpu_kick(vcpu);
+}
+
+static enum hrtimer_restart halo_announce_due(struct hrtimer *timer)
+{
+	struct halo_vcpu *vcpu = container_of(timer, struct halo_vcpu, announce);
+
+	WRITE_ONCE(vcpu->announcing, false);
+	/* Pairs with halo_announce(): an exit that trusted in this timer is seen now. */
+	smp_mb();
+	halo_announce_now(vcpu);
+	return HRTIMER_NORESTART;
+}
+
+/**
+ * halo_announce_start() - exits wait and nobody has been told
+ * @vcpu: the vCPU
+ */
+void halo_announce_start(struct halo_vcpu *vcpu)
+{
+	u64 us = READ_ONCE(vcpu->wake_after_us);
+
+	if (!us) {
+		halo_announce_now(vcpu);
+		return;
+	}
+	WRITE_ONCE(vcpu->announcing, true);
+	hrtimer_start(&vcpu->announce, ns_to_ktime(us * NSEC_PER_USEC), HRTIMER_MODE_REL_SOFT);
+}
+
+/**
+ * halo_bus_vcpu_init() - a new vCPU: its reader and its knobs
+ * @vcpu: the vCPU
+ */
+void halo_bus_vcpu_init(struct halo_vcpu *vcpu)
+{
+	init_waitqueue_head(&vcpu->readers);
+	hrtimer_init(&vcpu->announce, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	vcpu->announce.function = halo_announce_due;
+	vcpu->wake_after_us = HALO_WAKE_AFTER_US;
+}
+
+/**
+ * halo_vcpu_poll() - poll() on a vCPU fd: do exits wait?
+ * @file: the vCPU fd, of any process
+ * @wait: where to add its sleeper
+ *
+ * A reader sets NEED_WAKE before it comes here, which looks at the index again.
+ *
+ * Return: EPOLLIN if there are exits; EPOLLERR if the ring is broken.
+ */
+__poll_t halo_vcpu_poll(struct file *file, poll_table *wait)
+{
+	struct halo_vcpu *vcpu = file->private_data;
+
+	poll_wait(file, &vcpu->readers, wait);
+	smp_mb();	/* on the queue before the look at the index */
+	return (halo_ring_unread(&vcpu->rings) ? EPOLLIN | EPOLLRDNORM : 0) |
+	       (READ_ONCE(vcpu->rings.broken) ? EPOLLERR : 0);
+}
+
+/**
+ * halo_bus_set_ring() - HALO_VCPU_SET_RING
+ * @obj: the vCPU, not locked
+ * @arg: struct halo_vcpu_ring
+ *
+ * Return: 0; -EINVAL.
+ */
+long halo_bus_set_ring(void *obj, void *arg)
+{
+	const struct halo_vcpu_ring *r = arg;
+	struct halo_vcpu *vcpu = obj;
+
+	if (r->flags || r->poll_ns > HALO_MAX_POLL_NS ||
+	    r->wake_after_us > HALO_MAX_WAKE_AFTER_US ||
+	    memchr_inv(r->reserved, 0, sizeof(r->reserved)))
+		return -EINVAL;
+	WRITE_ONCE(vcpu->wake_after_us, r->wake_after_us);
+	return 0;
+}
+
+/* ---- the table ---- */
+
+/* The next table, for @z; @ctx: the eventfd of the zone that is gone then. */
+static struct halo_zone_table *halo_zones_next(const struct halo_zone_table *old,
+					       const struct halo_zone *z,
+					       const struct halo_zone_desc *desc, void **ctx)
+{
+	struct halo_zone_table *less, *next;
+
+	if (z->op == HALO_ZONE_ADD)
+		return halo_zone_table_add(old, desc);
+	less = halo_zone_table_remove(old, desc, ctx);
+	if (z->op == HALO_ZONE_REMOVE || IS_ERR(less))
+		return less;
+	next = halo_zone_table_add(less, desc);
+	halo_free(less);
+	return next;
+}
+
+/**
+ * halo_bus_set_zone() - HALO_VM_SET_ZONE
+ * @obj: the VM
+ * @arg: struct halo_zone
+ *
+ * Return: 0; -EINVAL, -EEXIST, -ENOENT, -ENOSPC, -ENOMEM; -EBADF if there is no eventfd.
+ */
+long halo_bus_set_zone(void *obj, void *arg)
+{
+	struct halo_zone_table *old, *new;
+	const struct halo_zone *z = arg;
+	struct eventfd_ctx *bell = NULL;
+	struct halo_zone_desc desc;
+	struct halo_vm *vm = obj;
+	void *gone = NULL;
+	long err;
+
+	err = halo_zone_desc_init(&desc, z, HALO_ZONE_MODES_ALL);
+	if (err)
+		return err;
+	if (z->op != HALO_ZONE_REMOVE && z->mode == HALO_ZONE_DOORBELL) {
+		bell = eventfd_ctx_fdget(z->eventfd);
+		if (IS_ERR(bell))
+			return PTR_ERR(bell);
+		desc.ctx = bell;
+	}
+	mutex_lock(&vm->lock);
+	old = rcu_dereference_protected(vm->zones, lockdep_is_held(&vm->lock));
+	new = halo_zones_next(old, z, &desc, &gone);
+	err = PTR_ERR_OR_ZERO(new);
+	if (!err) {
+		rcu_assign_pointer(vm->zones, new);
+		if (vm->nr_vcpus)
+			synchronize_rcu_expedited();
+		halo_free(old);
+		bell = gone;
+	}
+	mutex_unlock(&vm->lock);
+	if (bell)
+		eventfd_ctx_put(bell);
+	return err;
+}
+
+/**
+ * halo_bus_free() - the end of a VM's zones
+ * @vm: the VM, which nobody runs any more
+ */
+void halo_bus_free(struct halo_vm *vm)
+{
+	struct halo_zone_table *table = rcu_dereference_protected(vm->zones, true);
+	u32 i;
+
+	for (i = 0; i < halo_zone_table_count(table); i++)
+		if (table->zones[i].ctx)
+			eventfd_ctx_put(table->zones[i].ctx);
+	halo_free(table);
+}
