@@ -403,11 +403,11 @@ GUEST void tiny_period(void)
 	got[0] = seen;
 }
 
-static volatile int late;
+static volatile int over;
 
-static void on_late(int sig)
+static void on_over(int sig)
 {
-	late = 1;
+	over = 1;
 }
 
 TEST(tiny_period_does_not_stop_the_host)
@@ -416,12 +416,12 @@ TEST(tiny_period_does_not_stop_the_host)
 	struct vcpu *v = vm_new()->cpu[0];
 	int err;
 
-	signal(SIGALRM, on_late);
+	signal(SIGALRM, on_over);
 	guest_begin(v, tiny_period, 0);
 	CHECK(!setitimer(ITIMER_REAL, &it, NULL));
 	do
 		err = run(v);
-	while (err == -EINTR && !late);
+	while (err == -EINTR && !over);
 	if (err == -EINTR) {
 		/* An entry can take longer than the least period, but RUN is left. */
 		CHECK(ktap_slow() > 1);
