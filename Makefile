@@ -10,7 +10,7 @@ TOP := $(CURDIR)
 # kernels' builds do not meet.
 KSRC := module svm vmx ept uapi
 
-.PHONY: all help module sparse tool clean demo check
+.PHONY: all help module sparse tool clean demo check bench
 all: module tool
 
 help:
@@ -27,6 +27,8 @@ help:
 	@echo "make check-static    checkpatch, sparse, objtool, house rules"
 	@echo "make check-boot      stock Debian kernels as hosts and guests; check-boot-vmx: as guests"
 	@echo "make check-lab       the nested machine itself, and its splat gate; check-lab-vmx: Bochs"
+	@echo "make bench           what operations of a guest cost, beside KVM, in instructions;"
+	@echo "                     CPU=svm|svm-auto|vmx3|svm3: on one machine (check-bench: none got worse)"
 	@echo "make clean           build/ away; caches stay"
 
 .PHONY: tree
@@ -52,7 +54,11 @@ demo:
 	@CPU=$(or $(CPU),svm) selftests/demo
 
 # Suites by name: check-host, check-svm, check-boot ...
-SUITES := build static host lab boot svm vmx boot-vmx lab-vmx vmx-check kunit lab-debug
+SUITES := build static host lab boot bench svm vmx boot-vmx lab-vmx vmx-check kunit lab-debug
+
+bench:
+	@scripts/deps.sh all gnuplot-nox
+	@selftests/bench/bench $(if $(CPU),--cpu $(CPU)) $(if $(SAVE),--save)
 
 check:
 	@scripts/deps.sh all

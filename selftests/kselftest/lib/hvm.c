@@ -122,7 +122,7 @@ static u64 descriptor(u32 base, u32 limit, u16 attrib)
 	       (u64)(attrib >> 8 & 0xf) << 52 | (u64)(base >> 24) << 56;
 }
 
-static void lay_tables(struct vm *vm)
+void vm_tables(struct vm *vm)
 {
 	static const u64 gdt[] = { 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff,
 				   0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
@@ -208,7 +208,7 @@ struct vm *vm_new(void)
 
 	vm->low = mmap(NULL, LOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(vm->low != MAP_FAILED);
-	lay_tables(vm);
+	vm_tables(vm);
 	CHECK(!slot_set(vm, 0, 0, 0, LOW_BYTES, vm->low));
 	CHECK(!slot_set(vm, 1, 0, image, end - image, (void *)image));
 	vcpu_new(vm, 0);

@@ -113,6 +113,7 @@ int vcpu_fd_new(int vm, u32 id);
 struct vm *vm_bare(void);		/* no memory, no vCPU */
 struct vm *vm_new(void);		/* memory, tables, vCPU 0 at reset */
 void vm_free(struct vm *vm);
+void vm_tables(struct vm *vm);		/* GDT, IDTs and page tables, into vm->low */
 struct vcpu *vcpu_new(struct vm *vm, u32 id);
 int slot_set(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 bytes, const void *hva);
 int zone_set(struct vm *vm, u32 op, u32 bus, u32 mode, u64 addr, u64 len, u64 cookie, u64 match);
