@@ -194,6 +194,7 @@ static long halo_cap(void *unused, void *arg)
 	case HALO_CAP_SMP:
 	case HALO_CAP_ZONE_POSTED:
 	case HALO_CAP_ZONE_DOORBELL:
+	case HALO_CAP_IRQFD:
 		q->value = 1;
 		return 0;
 	case HALO_CAP_TSC_KHZ:

@@ -65,7 +65,9 @@ enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code)
  */
 enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi)
 {
-	if (eoi < 0 || !(eoi & HALO_LAPIC_EOI))
+	if (likely(eoi < 0 || !(eoi & HALO_LAPIC_EOI)))
+		return NEXT_RESUME;
+	if (halo_irqfd_eoi(vcpu->vm, eoi))
 		return NEXT_RESUME;
 	vcpu->exit.data = eoi & 0xff;
 	return halo_forward(vcpu, HALO_EXIT_EOI, PEND_NOTIFY);

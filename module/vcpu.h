@@ -51,6 +51,8 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @mem: guest memory
  * @tlb_gen: bumped when second-stage rights go; vCPUs flush when they lag
  * @zones: immutable table, replaced under @lock
+ * @irqfds: changed under @lock, read under RCU
+ * @nr_irqfds: how many
  * @nr_vcpus: published part of @vcpus and @lapics
  * @vcpus: in order of creation
  * @lapics: the same order, for routing
@@ -68,6 +70,8 @@ struct halo_vm {
 	struct halo_mem mem;
 	atomic64_t tlb_gen;
 	struct halo_zone_table __rcu *zones;
+	struct list_head irqfds;
+	unsigned int nr_irqfds;
 	unsigned int nr_vcpus;
 	struct halo_vcpu *vcpus[HALO_MAX_VCPUS];
 	struct halo_lapic *lapics[HALO_MAX_VCPUS];
@@ -441,6 +445,11 @@ void halo_irq_sleep(struct halo_vcpu *vcpu);
 void halo_irq_wake(struct halo_vcpu *vcpu);
 long halo_irq_msi(void *obj, void *arg);
 long halo_irq_line(void *obj, void *arg);
+
+/* irqfd.c */
+long halo_irqfd_set(void *obj, void *arg);
+bool halo_irqfd_eoi(struct halo_vm *vm, u8 vector);
+void halo_irqfd_free_vm(struct halo_vm *vm);
 
 /* clock.c */
 u64 halo_tsc(struct halo_vcpu *vcpu);

@@ -55,6 +55,7 @@ void halo_vm_put(struct halo_vm *vm)
 		hrtimer_cancel(&vm->vcpus[i]->timer);
 		hrtimer_cancel(&vm->vcpus[i]->announce);
 	}
+	halo_irqfd_free_vm(vm);
 	halo_mem_destroy(&vm->mem);
 	for (i = 0; i < vm->nr_vcpus; i++)
 		halo_vcpu_free(vm->vcpus[i]);
@@ -85,6 +86,7 @@ static const struct halo_ioctl halo_vm_ioctls[] = {
 	{ HALO_VM_SET_ZONE, halo_bus_set_zone },
 	{ HALO_VM_CREATE_VCPU, halo_vcpu_create },
 	{ HALO_VM_MSI, halo_irq_msi },
+	{ HALO_VM_SET_IRQFD, halo_irqfd_set },
 };
 
 static long halo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -142,6 +144,7 @@ long halo_vm_create(void *unused, void *arg)
 	}
 	refcount_set(&vm->ref, 1);
 	mutex_init(&vm->lock);
+	INIT_LIST_HEAD(&vm->irqfds);
 	vm->mm = current->mm;
 	atomic64_set(&vm->tlb_gen, 1);
 	halo_clock_init(vm);

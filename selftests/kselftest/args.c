@@ -43,6 +43,8 @@ static const struct call calls[] = {
 	  { R(halo_create_vcpu, flags), R(halo_create_vcpu, flags) + 3, END } },
 	{ "MSI", VM, HALO_VM_MSI, sizeof(struct halo_msi), sizeof(struct halo_msi), false, EINVAL,
 	  { R(halo_msi, reserved), R(halo_msi, reserved2), END } },
+	{ "SET_IRQFD", VM, HALO_VM_SET_IRQFD, sizeof(struct halo_irqfd), sizeof(struct halo_irqfd),
+	  false, -1, { R(halo_irqfd, reserved), R(halo_irqfd, flags) + 1, END } },
 	{ "GET_LAYOUT", VCPU, HALO_VCPU_GET_LAYOUT, sizeof(struct halo_vcpu_layout),
 	  sizeof(struct halo_vcpu_layout), true, 0, { END } },
 	{ "SET_CPUID", VCPU, HALO_VCPU_SET_CPUID, sizeof(struct halo_cpuid),

@@ -53,6 +53,7 @@
  * @HALO_CAP_NESTED: virtualization inside the guest
  * @HALO_CAP_SMP: more than one vCPU
  * @HALO_CAP_VNMI: the CPU tracks NMI blocking for the guest
+ * @HALO_CAP_IRQFD: HALO_VM_SET_IRQFD
  * @HALO_CAP_MAX: one past the last
  */
 enum halo_cap {
@@ -74,6 +75,7 @@ enum halo_cap {
 	HALO_CAP_NESTED = 15,
 	HALO_CAP_SMP = 16,
 	HALO_CAP_VNMI = 17,
+	HALO_CAP_IRQFD = 18,
 	HALO_CAP_MAX
 };
 
@@ -312,6 +314,39 @@ struct halo_msi {
 	__u32 data;
 	__u32 reserved2;
 };
+
+/**
+ * struct halo_irqfd - an eventfd that sends a message when it is signalled
+ * @size: sizeof(struct halo_irqfd)
+ * @flags: HALO_IRQFD_*
+ * @eventfd: whose signals are sent; each has one message (-EBUSY)
+ * @resample: HALO_IRQFD_RESAMPLE: an eventfd to signal at the EOI, else not
+ *	looked at
+ * @addr: message address
+ * @data: message data
+ * @reserved: zero
+ *
+ * HALO_IRQFD_RESAMPLE makes it a level: @data must say level-triggered and
+ * asserted, and delivered as fixed or lowest priority.  The first signal asserts
+ * it; further ones do nothing until a vCPU ends the vector.  That de-asserts it
+ * and signals @resample, whereupon a device whose line is still up signals
+ * again.  Such an EOI makes no HALO_EXIT_EOI.
+ *
+ * An eventfd that is closed sends nothing any more; its entry goes by itself.
+ */
+struct halo_irqfd {
+	__u32 size;
+	__u32 flags;
+	__s32 eventfd;
+	__s32 resample;
+	__u64 addr;
+	__u32 data;
+	__u32 reserved;
+};
+
+#define HALO_IRQFD_DEASSIGN	(1u << 0)	/* by @eventfd; -ENOENT */
+#define HALO_IRQFD_RESAMPLE	(1u << 1)
+#define HALO_MAX_IRQFDS		1024
 
 /* ------------------------------------------------------------------------- *
  * vCPU fd: the mapping
@@ -848,6 +883,7 @@ struct halo_vcpu_ring {
 #define HALO_VM_SET_ZONE	_IOW(HALO_IOC_MAGIC, 0x11, struct halo_zone)
 #define HALO_VM_CREATE_VCPU	_IOW(HALO_IOC_MAGIC, 0x12, struct halo_create_vcpu)
 #define HALO_VM_MSI		_IOW(HALO_IOC_MAGIC, 0x13, struct halo_msi)
+#define HALO_VM_SET_IRQFD	_IOW(HALO_IOC_MAGIC, 0x14, struct halo_irqfd)
 
 /*
  * vCPU fd
