@@ -224,6 +224,7 @@ struct halo_hwexit {
  * @tsc_offset: guest TSC minus host TSC
  * @deadline: host TSC at which run() shall have come back with HW_DEADLINE, 0 = none;
  *	of use with halo_caps.deadline only
+ * @apic_page: the LAPIC's registers, a page
  * @xcr0: guest XCR0; loaded around the guest while CR4.OSXSAVE
  * @pcpu: the CPU it is loaded on, -1 = none
  * @flushes: counts TLB flushes
@@ -245,6 +246,7 @@ struct halo_cpu {
 	u64 root;
 	u64 tsc_offset;
 	u64 deadline;
+	void *apic_page;
 	u64 xcr0;
 	int pcpu;
 	u64 flushes;

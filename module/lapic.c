@@ -27,15 +27,15 @@
 /* Registers: offset in the xAPIC page >> 4, and MSR - 0x800. */
 #define REG_ID		0x02
 #define REG_VERSION	0x03
-#define REG_TPR		0x08
+#define REG_TPR		HALO_LAPIC_TPR
 #define REG_APR		0x09
-#define REG_PPR		0x0a
+#define REG_PPR		HALO_LAPIC_PPR
 #define REG_EOI		0x0b
 #define REG_LDR		0x0d
 #define REG_DFR		0x0e
 #define REG_SVR		0x0f
 #define REG_ISR		0x10
-#define REG_TMR		0x18
+#define REG_TMR		HALO_LAPIC_TMR
 #define REG_IRR		0x20
 #define REG_ESR		0x28
 #define REG_ICR		0x30
@@ -76,11 +76,7 @@
 /* First vector that a message may carry (11.5.2). */
 #define FIRST_VECTOR	16
 
-/* The names in struct halo_lapic are at their registers' places. */
-static_assert(offsetof(struct halo_lapic, tpr) == REG_TPR * sizeof(u32));
-static_assert(offsetof(struct halo_lapic, ppr) == REG_PPR * sizeof(u32));
-static_assert(offsetof(struct halo_lapic, isr) == REG_ISR * sizeof(u32));
-static_assert(offsetof(struct halo_lapic, icr) == REG_ICR * sizeof(u32));
+static_assert(sizeof(struct halo_lapic_reg) == 16 && REG_COUNT == HALO_LAPIC_REGS);
 
 /* Who may touch a register; xAPIC, x2APIC. */
 #define XR	BIT(0)
@@ -126,7 +122,7 @@ static const struct {
 
 static inline unsigned int timer_mode(const struct halo_lapic *l)
 {
-	return l->reg[REG_TIMER] >> 17 & 3;
+	return l->reg[REG_TIMER].v >> 17 & 3;
 }
 
 static inline bool timer_counts(const struct halo_lapic *l)
@@ -137,41 +133,43 @@ static inline bool timer_counts(const struct halo_lapic *l)
 /* log2 of the divisor: TDCR of 0 means 2, 0xa 128, 0xb 1 (11.5.4). */
 static inline unsigned int timer_shift(const struct halo_lapic *l)
 {
-	return ((l->reg[REG_TDCR] & 3) + (l->reg[REG_TDCR] >> 1 & 4) + 1) & 7;
+	return ((l->reg[REG_TDCR].v & 3) + (l->reg[REG_TDCR].v >> 1 & 4) + 1) & 7;
 }
 
-static __always_inline unsigned int highest(const u64 words[4], u8 nonzero)
+/* Of IRR or ISR, whose non-zero words are known, and which is not empty. */
+static __always_inline unsigned int highest(const struct halo_lapic_reg *words, u8 nonzero)
 {
 	unsigned int w = fls64(nonzero) - 1;
 
-	return w * 64 + fls64(words[w]) - 1;
+	return w * 32 + fls64(words[w].v) - 1;
 }
 
 /* PPR from TPR and ISR (11.8.3.1). */
 static void update_ppr(struct halo_lapic *l)
 {
-	u8 isrv = l->isr_words ? highest(l->isr, l->isr_words) & 0xf0 : 0;
+	u8 isrv = l->isr_words ? highest(&l->reg[REG_ISR], l->isr_words) & 0xf0 : 0;
+	u32 tpr = l->reg[REG_TPR].v;
 
-	WRITE_ONCE(l->ppr, (l->tpr & 0xf0) >= isrv ? l->tpr : isrv);
+	WRITE_ONCE(l->reg[REG_PPR].v, (tpr & 0xf0) >= isrv ? tpr : isrv);
 }
 
 static u32 apic_number(const struct halo_lapic *l)
 {
-	return halo_lapic_x2apic(l) ? l->reg[REG_ID] : l->reg[REG_ID] >> 24;
+	return halo_lapic_x2apic(l) ? l->reg[REG_ID].v : l->reg[REG_ID].v >> 24;
 }
 
 /* Tell the other vCPUs how this one is addressed. */
 static void publish_route(struct halo_lapic *l)
 {
-	u64 route = apic_number(l) | (u64)(l->reg[REG_LDR] >> 24) << HALO_ROUTE_LOGICAL_SHIFT;
+	u64 route = apic_number(l) | (u64)(l->reg[REG_LDR].v >> 24) << HALO_ROUTE_LOGICAL_SHIFT;
 
-	if (l->reg[REG_DFR] >> 28 != 0xf)
+	if (l->reg[REG_DFR].v >> 28 != 0xf)
 		route |= HALO_ROUTE_CLUSTER;
 	if (halo_lapic_x2apic(l))
 		route |= HALO_ROUTE_X2APIC;
 	if (halo_lapic_enabled(l))
 		route |= HALO_ROUTE_ENABLED;
-	if (l->reg[REG_SVR] & SVR_ENABLE)
+	if (l->reg[REG_SVR].v & SVR_ENABLE)
 		route |= HALO_ROUTE_SOFT;
 	WRITE_ONCE(l->route, route);
 }
@@ -188,21 +186,23 @@ static void report_error(struct halo_lapic *l, u32 error)
 		lvt_deliver(l, REG_ERROR);
 }
 
+static void request_word(struct halo_lapic *l, unsigned int w, u32 bits, u32 level)
+{
+	if (!bits)
+		return;
+	l->reg[REG_IRR + w].v |= bits;
+	l->irr_words |= BIT(w);
+	l->reg[REG_TMR + w].v = (l->reg[REG_TMR + w].v & ~bits) | (level & bits);
+}
+
 static void request(struct halo_lapic *l, u8 vector, bool level)
 {
-	u64 bit = BIT_ULL(vector & 63);
-	unsigned int w = vector >> 6;
+	u32 bit = 1U << (vector & 31);
 
-	if (unlikely(vector < FIRST_VECTOR)) {
+	if (unlikely(vector < FIRST_VECTOR))
 		report_error(l, ESR_RECEIVE_ILLEGAL);
-		return;
-	}
-	l->irr[w] |= bit;
-	l->irr_words |= BIT(w);
-	if (unlikely(level))
-		l->tmr[w] |= bit;
 	else
-		l->tmr[w] &= ~bit;
+		request_word(l, vector >> 5, bit, level ? bit : 0);
 }
 
 /*
@@ -211,7 +211,7 @@ static void request(struct halo_lapic *l, u8 vector, bool level)
  */
 static unsigned long lvt_deliver(struct halo_lapic *l, unsigned int reg)
 {
-	u32 lvt = l->reg[reg];
+	u32 lvt = l->reg[reg].v;
 	bool level = false;
 
 	if (lvt & LVT_MASKED)
@@ -224,7 +224,7 @@ static unsigned long lvt_deliver(struct halo_lapic *l, unsigned int reg)
 			if (lvt & LVT_REMOTE_IRR)
 				return 0;
 			if ((lvt & 0xff) >= FIRST_VECTOR)
-				l->reg[reg] |= LVT_REMOTE_IRR;
+				l->reg[reg].v |= LVT_REMOTE_IRR;
 			level = true;
 		}
 		request(l, lvt & 0xff, level);
@@ -246,7 +246,7 @@ static unsigned long lvt_deliver(struct halo_lapic *l, unsigned int reg)
 /* How long it counts, ns. */
 static u64 timer_span(const struct halo_lapic *l)
 {
-	u64 ns = (u64)l->reg[REG_TMICT] << timer_shift(l);
+	u64 ns = (u64)l->reg[REG_TMICT].v << timer_shift(l);
 
 	return timer_mode(l) == TIMER_PERIODIC ? max(ns, HALO_LAPIC_MIN_PERIOD_NS) : ns;
 }
@@ -254,7 +254,7 @@ static u64 timer_span(const struct halo_lapic *l)
 /* Make the host's timer fit the model's: none is needed while the LVT entry is masked. */
 static void timer_update(struct halo_lapic *l)
 {
-	if (l->running && !(l->reg[REG_TIMER] & LVT_MASKED)) {
+	if (l->running && !(l->reg[REG_TIMER].v & LVT_MASKED)) {
 		l->armed = true;
 		l->ops->timer_arm(l->ctx, timer_mode(l) == TIMER_DEADLINE ?
 				  HALO_LAPIC_TIMER_TSC : HALO_LAPIC_TIMER_NS,
@@ -301,7 +301,7 @@ static void timer_fired(struct halo_lapic *l)
 
 static u32 timer_count(struct halo_lapic *l)
 {
-	u64 left, count = l->reg[REG_TMICT];
+	u64 left, count = l->reg[REG_TMICT].v;
 
 	if (!timer_counts(l))
 		return 0;
@@ -321,7 +321,7 @@ static void set_tmict(struct halo_lapic *l, u32 value)
 	if (timer_mode(l) == TIMER_DEADLINE)
 		return;
 	timer_run(l);
-	l->reg[REG_TMICT] = value;
+	l->reg[REG_TMICT].v = value;
 	l->running = value && timer_counts(l);
 	l->deadline = l->ops->now_ns(l->ctx) + timer_span(l);
 	timer_update(l);
@@ -338,7 +338,7 @@ static void set_tdcr(struct halo_lapic *l, u32 value)
 {
 	u32 count = timer_count(l);
 
-	l->reg[REG_TDCR] = value;
+	l->reg[REG_TDCR].v = value;
 	if (l->running && timer_counts(l))
 		timer_resume(l, count);
 }
@@ -349,12 +349,12 @@ static void set_timer_lvt(struct halo_lapic *l, u32 value)
 	u32 changed;
 
 	timer_run(l);
-	changed = l->reg[REG_TIMER] ^ value;
-	l->reg[REG_TIMER] = value;
+	changed = l->reg[REG_TIMER].v ^ value;
+	l->reg[REG_TIMER].v = value;
 	/* To or from TSC-deadline mode disarms (11.5.4.1). */
 	if ((changed >> 17 & 3) && !(counted && timer_counts(l))) {
 		l->running = false;
-		l->reg[REG_TMICT] = 0;
+		l->reg[REG_TMICT].v = 0;
 	}
 	timer_update(l);
 }
@@ -410,13 +410,19 @@ static bool reg_known(unsigned int reg, u8 access)
 
 static u32 read_reg(struct halo_lapic *l, unsigned int reg)
 {
-	return reg == REG_TMCCT ? timer_count(l) : l->reg[reg];
+	return reg == REG_TMCCT ? timer_count(l) : l->reg[reg].v;
+}
+
+/* The destination in an ICR has a register of its own, or is the other half. */
+static u32 *icr_dest(struct halo_lapic *l)
+{
+	return halo_lapic_x2apic(l) ? &l->reg[REG_ICR].high : &l->reg[REG_ICR_HIGH].v;
 }
 
 /* LINT0 is level-triggered, fixed, and its pin is up: (again) a request. */
 static void lint0_level(struct halo_lapic *l)
 {
-	u32 lvt = l->reg[REG_LINT0];
+	u32 lvt = l->reg[REG_LINT0].v;
 
 	if ((lvt & LVT_LEVEL) && (lvt >> 8 & 7) == HALO_DM_FIXED &&
 	    (READ_ONCE(l->lines) & BIT(0)))
@@ -425,9 +431,9 @@ static void lint0_level(struct halo_lapic *l)
 
 static void set_lvt(struct halo_lapic *l, unsigned int reg, u32 value)
 {
-	u32 old = l->reg[reg];
+	u32 old = l->reg[reg].v;
 
-	if (!(l->reg[REG_SVR] & SVR_ENABLE))
+	if (!(l->reg[REG_SVR].v & SVR_ENABLE))
 		value |= LVT_MASKED;
 	if (reg == REG_TIMER) {
 		set_timer_lvt(l, value);
@@ -436,7 +442,7 @@ static void set_lvt(struct halo_lapic *l, unsigned int reg, u32 value)
 	/* Remote IRR lives as long as the level interrupt that it is about. */
 	if (reg == REG_LINT0 && !((old ^ value) & (LVT_LEVEL | 0x7ff)))
 		value |= old & LVT_REMOTE_IRR;
-	l->reg[reg] = value;
+	l->reg[reg].v = value;
 	if (reg == REG_LINT0)
 		lint0_level(l);
 }
@@ -446,12 +452,12 @@ static void mask_lvts(struct halo_lapic *l)
 	unsigned int reg;
 
 	for (reg = REG_TIMER; reg <= REG_ERROR; reg++)
-		l->reg[reg] |= LVT_MASKED;
+		l->reg[reg].v |= LVT_MASKED;
 }
 
 static void set_svr(struct halo_lapic *l, u32 value)
 {
-	l->reg[REG_SVR] = value;
+	l->reg[REG_SVR].v = value;
 	if (!(value & SVR_ENABLE)) {
 		mask_lvts(l);
 		timer_update(l);
@@ -492,7 +498,7 @@ static void send_icr(struct halo_lapic *l, u64 icr)
 		return;
 	}
 	if (ipi.mode == HALO_DM_FIXED && ipi.shorthand == HALO_SH_SELF) {
-		if (l->reg[REG_SVR] & SVR_ENABLE)
+		if (l->reg[REG_SVR].v & SVR_ENABLE)
 			request(l, ipi.vector, false);
 		return;
 	}
@@ -503,7 +509,7 @@ static void latch_errors(struct halo_lapic *l)
 {
 	if (test_and_clear_bit(HALO_MAIL_ILLEGAL, &l->mail))
 		report_error(l, ESR_RECEIVE_ILLEGAL);
-	l->reg[REG_ESR] = l->errors;
+	l->reg[REG_ESR].v = l->errors;
 	l->errors = 0;
 }
 
@@ -521,7 +527,7 @@ static int write_reg(struct halo_lapic *l, unsigned int reg, u64 value)
 		fallthrough;
 	case REG_ID:
 	case REG_LDR:
-		l->reg[reg] = value;
+		l->reg[reg].v = value;
 		publish_route(l);
 		break;
 	case REG_SVR:
@@ -531,7 +537,8 @@ static int write_reg(struct halo_lapic *l, unsigned int reg, u64 value)
 		latch_errors(l);
 		break;
 	case REG_ICR:
-		l->icr = value;
+		l->reg[REG_ICR].v = value;
+		*icr_dest(l) = value >> 32;
 		send_icr(l, value);
 		break;
 	case REG_SELF_IPI:
@@ -548,7 +555,7 @@ static int write_reg(struct halo_lapic *l, unsigned int reg, u64 value)
 		set_tdcr(l, value);
 		break;
 	default:
-		l->reg[reg] = value;
+		l->reg[reg].v = value;
 		break;
 	}
 	return 0;
@@ -611,7 +618,7 @@ int halo_lapic_mmio_write(struct halo_lapic *l, u32 offset, unsigned int size,
 	reg = array_index_nospec(reg, REG_COUNT);
 	value &= regs[reg].mask;
 	if (reg == REG_ICR)
-		value |= l->icr & ~0xffffffffULL;
+		value |= (u64)*icr_dest(l) << 32;
 	return write_reg(l, reg, value);
 }
 
@@ -630,7 +637,7 @@ int halo_lapic_msr_read(struct halo_lapic *l, u32 msr, u64 *value)
 	if (!halo_lapic_x2apic(l) || !reg_known(reg, X2R))
 		return -EINVAL;
 	reg = array_index_nospec(reg, REG_COUNT);
-	*value = reg == REG_ICR ? l->icr : read_reg(l, reg);
+	*value = read_reg(l, reg) | (u64)l->reg[reg].high << 32;
 	return 0;
 }
 
@@ -670,7 +677,7 @@ int halo_lapic_msr_write(struct halo_lapic *l, u32 msr, u64 value)
  */
 void halo_lapic_set_tpr(struct halo_lapic *l, u8 tpr)
 {
-	l->tpr = tpr;
+	l->reg[REG_TPR].v = tpr;
 	update_ppr(l);
 }
 
@@ -684,27 +691,26 @@ void halo_lapic_set_tpr(struct halo_lapic *l, u8 tpr)
 int halo_lapic_eoi(struct halo_lapic *l)
 {
 	unsigned int vector, w;
-	u64 bit;
-	u32 lvt;
+	u32 bit, lvt;
 
 	if (!l->isr_words)
 		return 0;
-	vector = highest(l->isr, l->isr_words);
-	w = vector >> 6;
-	bit = BIT_ULL(vector & 63);
-	l->isr[w] &= ~bit;
-	if (!l->isr[w])
+	vector = highest(&l->reg[REG_ISR], l->isr_words);
+	w = vector >> 5;
+	bit = 1U << (vector & 31);
+	l->reg[REG_ISR + w].v &= ~bit;
+	if (!l->reg[REG_ISR + w].v)
 		l->isr_words &= ~BIT(w);
 	update_ppr(l);
-	if (likely(!(l->tmr[w] & bit)))
+	if (likely(!(l->reg[REG_TMR + w].v & bit)))
 		return 0;
 
-	lvt = l->reg[REG_LINT0];
+	lvt = l->reg[REG_LINT0].v;
 	if ((lvt & LVT_REMOTE_IRR) && (lvt & 0xff) == vector) {
-		l->reg[REG_LINT0] &= ~LVT_REMOTE_IRR;
+		l->reg[REG_LINT0].v &= ~LVT_REMOTE_IRR;
 		lint0_level(l);
 	}
-	return l->reg[REG_SVR] & SVR_NO_EOI ? 0 : HALO_LAPIC_EOI | (int)vector;
+	return l->reg[REG_SVR].v & SVR_NO_EOI ? 0 : HALO_LAPIC_EOI | (int)vector;
 }
 
 /*
@@ -714,17 +720,16 @@ int halo_lapic_eoi(struct halo_lapic *l)
 /* Posted interrupts go to IRR and TMR. */
 static void fold_pir(struct halo_lapic *l)
 {
-	unsigned int w;
+	unsigned int i;
 	u64 bits, level;
 
-	for (w = 0; w < 4; w++) {
-		if (!READ_ONCE(l->pir[w]))
+	for (i = 0; i < 4; i++) {
+		if (!READ_ONCE(l->pir[i]))
 			continue;
-		bits = xchg(&l->pir[w], 0);
-		level = READ_ONCE(l->pir_level[w]);
-		l->irr[w] |= bits;
-		l->irr_words |= BIT(w);
-		l->tmr[w] = (l->tmr[w] & ~bits) | (level & bits);
+		bits = xchg(&l->pir[i], 0);
+		level = READ_ONCE(l->pir_level[i]);
+		request_word(l, i * 2, bits, level);
+		request_word(l, i * 2 + 1, bits >> 32, level >> 32);
 	}
 }
 
@@ -782,8 +787,8 @@ int halo_lapic_pending(const struct halo_lapic *l)
 
 	if (!l->irr_words)
 		return -1;
-	vector = highest(l->irr, l->irr_words);
-	return (vector & 0xf0) > (l->ppr & 0xf0) ? (int)vector : -1;
+	vector = highest(&l->reg[REG_IRR], l->irr_words);
+	return (vector & 0xf0) > (l->reg[REG_PPR].v & 0xf0) ? (int)vector : -1;
 }
 
 /**
@@ -793,13 +798,13 @@ int halo_lapic_pending(const struct halo_lapic *l)
  */
 void halo_lapic_ack(struct halo_lapic *l, u8 vector)
 {
-	u64 bit = BIT_ULL(vector & 63);
-	unsigned int w = vector >> 6;
+	u32 bit = 1U << (vector & 31);
+	unsigned int w = vector >> 5;
 
-	l->irr[w] &= ~bit;
-	if (!l->irr[w])
+	l->reg[REG_IRR + w].v &= ~bit;
+	if (!l->reg[REG_IRR + w].v)
 		l->irr_words &= ~BIT(w);
-	l->isr[w] |= bit;
+	l->reg[REG_ISR + w].v |= bit;
 	l->isr_words |= BIT(w);
 	update_ppr(l);
 }
@@ -819,7 +824,7 @@ bool halo_lapic_extint_pending(const struct halo_lapic *l)
 		return false;
 	if (!halo_lapic_enabled(l))
 		return true;
-	return (l->reg[REG_LINT0] & (LVT_MASKED | 0x700)) ==
+	return (l->reg[REG_LINT0].v & (LVT_MASKED | 0x700)) ==
 	       HALO_DM_EXTINT << 8;
 }
 
@@ -843,22 +848,24 @@ static void set_id(struct halo_lapic *l, u32 id)
 {
 	bool x2 = halo_lapic_x2apic(l);
 
-	l->reg[REG_ID] = x2 ? id : id << 24;
-	l->reg[REG_LDR] = x2 ? id >> 4 << 16 | BIT(id & 15) : 0;
+	l->reg[REG_ID].v = x2 ? id : id << 24;
+	l->reg[REG_LDR].v = x2 ? id >> 4 << 16 | BIT(id & 15) : 0;
 }
 
 /**
  * halo_lapic_init() - build a LAPIC in its power-up state
  * @l: memory for it, any content
+ * @page: memory for its registers, any content: HALO_LAPIC_REGS of them, or a page
  * @id: its number, and initial APIC ID; 0 is the bootstrap processor's
  * @phys_bits: width of a guest-physical address, 32 to 52
  * @ops: surroundings; must outlive it
  * @ctx: argument of @ops
  */
-void halo_lapic_init(struct halo_lapic *l, u32 id, u8 phys_bits,
+void halo_lapic_init(struct halo_lapic *l, void *page, u32 id, u8 phys_bits,
 		     const struct halo_lapic_ops *ops, void *ctx)
 {
 	memset(l, 0, sizeof(*l));
+	l->reg = page;
 	l->number = id;
 	l->phys_bits = phys_bits;
 	l->ops = ops;
@@ -895,13 +902,13 @@ void halo_lapic_init_reset(struct halo_lapic *l)
 	l->running = false;
 	timer_update(l);
 	drain_pir(l);
-	memset(l->reg, 0, sizeof(l->reg));
+	memset(l->reg, 0, REG_COUNT * sizeof(*l->reg));
 	l->irr_words = 0;
 	l->isr_words = 0;
 	l->errors = 0;
-	l->reg[REG_VERSION] = VERSION_VALUE;
-	l->reg[REG_DFR] = ~0U;
-	l->reg[REG_SVR] = 0xff;
+	l->reg[REG_VERSION].v = VERSION_VALUE;
+	l->reg[REG_DFR].v = ~0U;
+	l->reg[REG_SVR].v = 0xff;
 	mask_lvts(l);
 	set_id(l, id);
 	clear_bit(HALO_MAIL_TIMER, &l->mail);
@@ -932,7 +939,8 @@ int halo_lapic_set_base(struct halo_lapic *l, u64 value, bool host)
 	l->base = value;
 	if (changed & HALO_APIC_BASE_X2APIC) {
 		/* The destination has another place in the other mode. */
-		l->icr = (u32)l->icr;
+		l->reg[REG_ICR].high = 0;
+		l->reg[REG_ICR_HIGH].v = 0;
 		set_id(l, l->number);
 	}
 	/* Switched off, it forgets (11.4.3). */
@@ -969,7 +977,7 @@ void halo_lapic_save(struct halo_lapic *l, u8 image[HALO_LAPIC_IMAGE_BYTES])
 	timer_run(l);
 	memset(image, 0, HALO_LAPIC_IMAGE_BYTES);
 	for (reg = 0; reg < REG_COUNT; reg++) {
-		value = read_reg(l, reg);
+		value = reg == REG_ICR_HIGH ? *icr_dest(l) : read_reg(l, reg);
 		memcpy(image + reg * 16, &value, sizeof(value));
 	}
 }
@@ -997,13 +1005,13 @@ static bool image_valid(const struct halo_lapic *l, const u8 *image)
 	       !((get32(image, REG_IRR) | get32(image, REG_ISR)) & 0xffff);
 }
 
-static u8 nonzero_words(const u64 words[4])
+static u8 nonzero_words(const struct halo_lapic_reg *words)
 {
 	unsigned int w;
 	u8 nonzero = 0;
 
-	for (w = 0; w < 4; w++)
-		if (words[w])
+	for (w = 0; w < 8; w++)
+		if (words[w].v)
 			nonzero |= BIT(w);
 	return nonzero;
 }
@@ -1023,7 +1031,7 @@ static u8 nonzero_words(const u64 words[4])
 int halo_lapic_load(struct halo_lapic *l,
 		    const u8 image[HALO_LAPIC_IMAGE_BYTES])
 {
-	u32 count = get32(image, REG_TMCCT), *lint0 = &l->reg[REG_LINT0];
+	u32 count = get32(image, REG_TMCCT), *lint0 = &l->reg[REG_LINT0].v;
 	unsigned int reg;
 
 	/* What is off has no registers. */
@@ -1035,16 +1043,17 @@ int halo_lapic_load(struct halo_lapic *l,
 	drain_pir(l);
 	for (reg = 0; reg < REG_COUNT; reg++)
 		if (regs[reg].image)
-			l->reg[reg] = get32(image, reg);
+			*(reg == REG_ICR_HIGH ? icr_dest(l) : &l->reg[reg].v) =
+				get32(image, reg);
 	if (halo_lapic_x2apic(l))
 		set_id(l, l->number);
 	l->errors = 0;
-	l->irr_words = nonzero_words(l->irr);
-	l->isr_words = nonzero_words(l->isr);
+	l->irr_words = nonzero_words(&l->reg[REG_IRR]);
+	l->isr_words = nonzero_words(&l->reg[REG_ISR]);
 	if ((*lint0 & (LVT_LEVEL | 0x700)) != LVT_LEVEL)
 		*lint0 &= ~(u32)LVT_REMOTE_IRR;
 	/* Masks the LVT of a LAPIC that is off, and tells the others. */
-	set_svr(l, l->reg[REG_SVR]);
+	set_svr(l, l->reg[REG_SVR].v);
 	l->running = count && timer_counts(l);
 	clear_bit(HALO_MAIL_TIMER, &l->mail);
 	timer_resume(l, count);

@@ -147,19 +147,32 @@ struct halo_lapic_ops {
 #define HALO_ROUTE_ENABLED	BIT_ULL(42)	/* APIC_BASE.EN */
 #define HALO_ROUTE_SOFT		BIT_ULL(43)	/* SVR.EN */
 
+/* Registers that others than the model look at: offset in the xAPIC page >> 4. */
+#define HALO_LAPIC_TPR	0x08
+#define HALO_LAPIC_PPR	0x0a
+#define HALO_LAPIC_TMR	0x18	/* 8 words */
+
+/**
+ * struct halo_lapic_reg - a register in the xAPIC page, which has one every 16 bytes
+ * @v: the register
+ * @high: destination in an x2APIC's ICR; else zero
+ * @zero: zero
+ */
+struct halo_lapic_reg {
+	u32 v;
+	u32 high;
+	u32 zero[2];
+};
+
+#define HALO_LAPIC_REGS		64
+
 /**
  * struct halo_lapic - one local APIC
- * @reg: the registers, in the order of the xAPIC page, which has one every 16
- *	bytes; by name those that others look at, and those of 64 bits.  ID is in
- *	its high byte but in x2APIC mode
- * @tpr: task priority register
- * @ppr: processor priority register, always up to date
- * @isr: in-service register
- * @tmr: trigger mode register
- * @irr: interrupt request register
- * @icr: interrupt command register, destination in the high half
- * @irr_words: bit w is set when @irr word w is not zero
- * @isr_words: the same of @isr
+ * @reg: HALO_LAPIC_REGS registers, the beginning of a page that a CPU with APIC
+ *	virtualization reads and writes by itself while it is in the guest.  PPR is
+ *	always up to date; ID is in its high byte but in x2APIC mode
+ * @irr_words: bit w is set when word w of IRR is not zero
+ * @isr_words: the same of ISR
  * @phys_bits: width of a guest-physical address (reserved bits of APIC_BASE)
  * @running: the timer counts (or a TSC deadline is set)
  * @armed: ops->timer_arm() was called and has not fired
@@ -177,24 +190,10 @@ struct halo_lapic_ops {
  * @sipi_vector: vector of the last SIPI
  *
  * From @mail on, fields are shared: set by any context with atomics (@route and
- * @ppr: by the owner, read by others).
+ * PPR: by the owner, read by others).
  */
 struct halo_lapic {
-	union {
-		u32 reg[64];
-		struct {
-			u32 gap0[8];
-			u32 tpr;
-			u32 gap9;
-			u32 ppr;
-			u32 gapb[5];
-			u64 isr[4];
-			u64 tmr[4];
-			u64 irr[4];
-			u32 gap28[8];
-			u64 icr;
-		};
-	};
+	struct halo_lapic_reg *reg;
 	u8 irr_words;
 	u8 isr_words;
 	u8 phys_bits;
@@ -216,7 +215,7 @@ struct halo_lapic {
 };
 
 /* Life. */
-void halo_lapic_init(struct halo_lapic *l, u32 id, u8 phys_bits,
+void halo_lapic_init(struct halo_lapic *l, void *page, u32 id, u8 phys_bits,
 		     const struct halo_lapic_ops *ops, void *ctx);
 void halo_lapic_reset(struct halo_lapic *l);
 void halo_lapic_init_reset(struct halo_lapic *l);
@@ -318,7 +317,7 @@ static inline bool halo_lapic_covers(const struct halo_lapic *l, u64 gpa)
  */
 static inline u64 halo_lapic_cr8(const struct halo_lapic *l)
 {
-	return l->tpr >> 4;
+	return l->reg[HALO_LAPIC_TPR].v >> 4;
 }
 
 /**
@@ -330,7 +329,7 @@ static inline u64 halo_lapic_cr8(const struct halo_lapic *l)
  */
 static inline void halo_lapic_set_cr8(struct halo_lapic *l, u64 cr8)
 {
-	if (cr8 != l->tpr >> 4)
+	if (cr8 != halo_lapic_cr8(l))
 		halo_lapic_set_tpr(l, (u8)(cr8 << 4));
 }
 

@@ -183,7 +183,7 @@ static int lowest(struct halo_lapic *const *all, unsigned int count,
 		if (!l || !(READ_ONCE(l->route) & HALO_ROUTE_SOFT) ||
 		    !selected(l, from, ipi))
 			continue;
-		ppr = READ_ONCE(l->ppr);
+		ppr = READ_ONCE(l->reg[HALO_LAPIC_PPR].v);
 		if (ppr < best_ppr) {
 			best_ppr = ppr;
 			best = i;

@@ -67,6 +67,7 @@ void halo_vcpu_free(struct halo_vcpu *vcpu)
 	fpu_free_guest_fpstate(&vcpu->fpu);
 	halo_be->cpu_fini(&vcpu->cpu);
 	vfree(vcpu->areas);
+	free_page((unsigned long)vcpu->cpu.apic_page);
 	kvfree(vcpu->cpuid);
 	mutex_destroy(&vcpu->lock);
 	kfree(vcpu);
@@ -112,7 +113,8 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	rcuwait_init(&vcpu->wait);
 	vcpu->cpuid = kvzalloc(sizeof(*vcpu->cpuid), GFP_KERNEL_ACCOUNT);
 	err = -ENOMEM;
-	if (!vcpu->cpuid)
+	vcpu->cpu.apic_page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vcpu->cpuid || !vcpu->cpu.apic_page)
 		goto free;
 	err = halo_be->cpu_init(&vcpu->cpu);
 	if (err)
@@ -129,7 +131,8 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
 	halo_bus_vcpu_init(vcpu);
-	halo_lapic_init(&vcpu->lapic, arg->id, vcpu->caps.maxphyaddr, &halo_lapic_glue, vcpu);
+	halo_lapic_init(&vcpu->lapic, vcpu->cpu.apic_page, arg->id, vcpu->caps.maxphyaddr,
+			&halo_lapic_glue, vcpu);
 	halo_vcpu_reset(vcpu, false);
 	vcpu->mp_state = arg->id == 0 ? HALO_MP_RUNNABLE : HALO_MP_UNINITIALIZED;
 	return vcpu;

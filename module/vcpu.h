@@ -153,7 +153,7 @@ struct halo_pending {
  * @pcpu: the CPU it is loaded on while in RUN, for kicks
  * @requests: REQ_*
  * @tlb_gen: what it has flushed up to
- * @lapic: local APIC
+ * @lapic: local APIC; its page is its own
  * @timer: its timer; with halo_caps.deadline, while the vCPU sleeps
  * @wait: the thread in HLT
  * @rings: exit and reply ring

@@ -78,8 +78,11 @@ static void wild(const u8 *data, size_t size)
 		c->arms = 0;
 		take_irq(c);
 		CHECK(c->arms <= 2);
-		CHECK(!(c->l.irr[0] & 0xffff) && !(c->l.isr[0] & 0xffff));
-		CHECK(c->l.irr_words < 16 && c->l.isr_words < 16);
+		CHECK(!((c->page[IRR >> 4].v | c->page[ISR >> 4].v) & 0xffff));
+		for (unsigned int i = 0; i < HALO_LAPIC_REGS; i++) {
+			CHECK(!c->page[i].high || i == ICR >> 4);
+			CHECK(!c->page[i].zero[0] && !c->page[i].zero[1]);
+		}
 		halo_lapic_eoi(&c->l);
 	}
 }

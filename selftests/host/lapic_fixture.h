@@ -55,6 +55,7 @@
 
 struct cpu {
 	struct halo_lapic l;
+	struct halo_lapic_reg page[HALO_LAPIC_REGS];
 	unsigned int index;
 	bool armed;
 	enum halo_lapic_timer unit;
@@ -139,7 +140,7 @@ static inline int fx_setup(void **state)
 	turn = 0;
 	for (i = 0; i < CPUS; i++) {
 		cpu[i].index = i;
-		halo_lapic_init(&cpu[i].l, i, 40, &fx_ops, &cpu[i]);
+		halo_lapic_init(&cpu[i].l, cpu[i].page, i, 40, &fx_ops, &cpu[i]);
 		all[i] = &cpu[i].l;
 		wr(&cpu[i], SVR, 0x1ff);
 	}
@@ -185,7 +186,7 @@ static inline bool idle(const struct halo_lapic *l)
 static inline bool in_irr(struct cpu *c, u8 vector)
 {
 	halo_lapic_sync(&c->l);
-	return c->l.irr[vector >> 6] >> (vector & 63) & 1;
+	return c->page[(IRR >> 4) + (vector >> 5)].v >> (vector & 31) & 1;
 }
 
 #endif /* LAPIC_FIXTURE_H */

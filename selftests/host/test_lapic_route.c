@@ -385,7 +385,7 @@ static void many_cpus(void **state)
 	static struct halo_lapic *many[300];
 	struct halo_ipi ipi;
 
-	halo_lapic_init(&cpu[1].l, 255, 40, &fx_ops, &cpu[1]);
+	halo_lapic_init(&cpu[1].l, cpu[1].page, 255, 40, &fx_ops, &cpu[1]);
 	assert_int_equal(fx_x2apic(&cpu[1]), 0);
 	assert_int_equal(wr_msr(&cpu[1], SVR, 0x1ff), 0);
 	many[0] = &cpu[0].l;
