@@ -22,7 +22,6 @@ all=(spdx checkpatch kernel-doc includes kernel-differences words bug-warn file-
 max_file=1200		# lines of a file
 max_function=60		# lines of a function, "about": a quarter more is a finding
 max_kernel=13000		# lines of kernel-side code, both backends
-max_one=9900			# with one backend
 max_operations=24	# of struct halo_backend
 
 kdir=
@@ -306,14 +305,11 @@ count_lines()
 
 check_kernel-lines()
 {
-	local all one
+	local all
 	# shellcheck disable=SC2046 # no name has a blank
 	all=$(count_lines $(kernel_files))
-	# shellcheck disable=SC2046
-	one=$(count_lines $(kernel_files | grep -v '^vmx/'))
-	echo "note: $all lines of code, of $max_kernel; $one without vmx/, of $max_one"
+	echo "note: $all lines of code, of $max_kernel"
 	[ "$all" -le $max_kernel ] || echo "kernel-side code has $all lines, more than $max_kernel"
-	[ "$one" -le $max_one ] || echo "without vmx/ it has $one lines, more than $max_one"
 }
 
 check_backend-operations()

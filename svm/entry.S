@@ -17,9 +17,8 @@
 #include <asm/asm.h>
 #include <asm/nospec-branch.h>
 #include <asm/frame.h>
+#include "gprs.S"
 #include "host.h"
-
-#define GPR(n)	((n) * 8)
 
 	.section .noinstr.text, "ax"
 
@@ -31,27 +30,14 @@
  *	%rdx	physical address of the VMCB with the host's VMLOAD state
  */
 SYM_FUNC_START(svm_vmrun)
-	push	%rbp
-	push	%r15
-	push	%r14
-	push	%r13
-	push	%r12
-	push	%rbx
+	PUSH_CALLEE_SAVED
 	push	%rdx
 	push	%rdi
 
 	mov	%rsi, %rax
 1:	vmload	%rax
 
-	.irp	r, 8, 9, 10, 11, 12, 13, 14, 15
-	mov	GPR(\r)(%rdi), %r\r
-	.endr
-	mov	GPR(1)(%rdi), %rcx
-	mov	GPR(2)(%rdi), %rdx
-	mov	GPR(3)(%rdi), %rbx
-	mov	GPR(5)(%rdi), %rbp
-	mov	GPR(6)(%rdi), %rsi
-	mov	GPR(7)(%rdi), %rdi
+	LOAD_GUEST_GPRS
 
 	VM_CLEAR_CPU_BUFFERS
 2:	vmrun	%rax
@@ -59,15 +45,7 @@ SYM_FUNC_START(svm_vmrun)
 4:	vmsave	%rax
 
 	pop	%rax
-	mov	%rcx, GPR(1)(%rax)
-	mov	%rdx, GPR(2)(%rax)
-	mov	%rbx, GPR(3)(%rax)
-	mov	%rbp, GPR(5)(%rax)
-	mov	%rsi, GPR(6)(%rax)
-	mov	%rdi, GPR(7)(%rax)
-	.irp	r, 8, 9, 10, 11, 12, 13, 14, 15
-	mov	%r\r, GPR(\r)(%rax)
-	.endr
+	STORE_GUEST_GPRS
 
 	pop	%rax
 5:	vmload	%rax
@@ -75,20 +53,10 @@ SYM_FUNC_START(svm_vmrun)
 	FILL_RETURN_BUFFER %_ASM_AX, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
 	HALO_UNTRAIN_RET
 
-	/* The callee-saved come from the stack, but a guest value must not wait in them. */
-	.irp	r, %ecx, %edx, %ebx, %ebp, %esi, %edi
-	xor	\r, \r
-	.endr
-	.irp	r, 8, 9, 10, 11, 12, 13, 14, 15
-	xor	%r\r\()d, %r\r\()d
-	.endr
+	xor	%ebx, %ebx
+	CLEAR_GPRS
 
-	pop	%rbx
-	pop	%r12
-	pop	%r13
-	pop	%r14
-	pop	%r15
-	pop	%rbp
+	POP_CALLEE_SAVED
 	RET
 
 	/*

@@ -19,9 +19,9 @@
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/percpu.h>
+#include "gprs.S"
 #include "host.h"
 
-#define GPR(n)		((n) * 8)
 #define VMCS_HOST_RSP	0x6c14
 
 	.section .noinstr.text, "ax"
@@ -36,12 +36,7 @@
  * Returns true if the instruction failed: the guest has not run.
  */
 SYM_FUNC_START(vmx_vmenter)
-	push	%rbp
-	push	%r15
-	push	%r14
-	push	%r13
-	push	%r12
-	push	%rbx
+	PUSH_CALLEE_SAVED
 	push	%rdi
 
 	cmp	%rsp, (%rdx)
@@ -53,20 +48,7 @@ SYM_FUNC_START(vmx_vmenter)
 	bt	$0, %esi
 
 	mov	GPR(0)(%rdi), %rax
-	mov	GPR(1)(%rdi), %rcx
-	mov	GPR(2)(%rdi), %rdx
-	mov	GPR(3)(%rdi), %rbx
-	mov	GPR(5)(%rdi), %rbp
-	mov	GPR(6)(%rdi), %rsi
-	mov	GPR(8)(%rdi), %r8
-	mov	GPR(9)(%rdi), %r9
-	mov	GPR(10)(%rdi), %r10
-	mov	GPR(11)(%rdi), %r11
-	mov	GPR(12)(%rdi), %r12
-	mov	GPR(13)(%rdi), %r13
-	mov	GPR(14)(%rdi), %r14
-	mov	GPR(15)(%rdi), %r15
-	mov	GPR(7)(%rdi), %rdi
+	LOAD_GUEST_GPRS
 
 	VM_CLEAR_CPU_BUFFERS
 	jnc	.Llaunch
@@ -91,38 +73,12 @@ SYM_INNER_LABEL(vmx_vmexit, SYM_L_GLOBAL)
 	push	%rax
 	mov	8(%rsp), %rax
 	pop	GPR(0)(%rax)
-	mov	%rcx, GPR(1)(%rax)
-	mov	%rdx, GPR(2)(%rax)
-	mov	%rbx, GPR(3)(%rax)
-	mov	%rbp, GPR(5)(%rax)
-	mov	%rsi, GPR(6)(%rax)
-	mov	%rdi, GPR(7)(%rax)
-	mov	%r8, GPR(8)(%rax)
-	mov	%r9, GPR(9)(%rax)
-	mov	%r10, GPR(10)(%rax)
-	mov	%r11, GPR(11)(%rax)
-	mov	%r12, GPR(12)(%rax)
-	mov	%r13, GPR(13)(%rax)
-	mov	%r14, GPR(14)(%rax)
-	mov	%r15, GPR(15)(%rax)
+	STORE_GUEST_GPRS
 	xor	%ebx, %ebx
 
 .Lclear:
-	/* Those below RSP come from the stack, but a guest value must not wait in them. */
 	xor	%eax, %eax
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	xor	%ebp, %ebp
-	xor	%esi, %esi
-	xor	%edi, %edi
-	xor	%r8d, %r8d
-	xor	%r9d, %r9d
-	xor	%r10d, %r10d
-	xor	%r11d, %r11d
-	xor	%r12d, %r12d
-	xor	%r13d, %r13d
-	xor	%r14d, %r14d
-	xor	%r15d, %r15d
+	CLEAR_GPRS
 
 	FILL_RETURN_BUFFER %_ASM_CX, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
 			   X86_FEATURE_RSB_VMEXIT_LITE
@@ -138,12 +94,7 @@ SYM_INNER_LABEL(vmx_vmexit, SYM_L_GLOBAL)
 
 	mov	%ebx, %eax
 	pop	%rdi
-	pop	%rbx
-	pop	%r12
-	pop	%r13
-	pop	%r14
-	pop	%r15
-	pop	%rbp
+	POP_CALLEE_SAVED
 	RET
 
 .Lfail:
