@@ -35,7 +35,7 @@ help:
 tree:
 	@test -n "$(KVER)" || { echo "halo: $(KDIR): no kernel headers; fix: apt-get install linux-headers-\$$(uname -r), or give KDIR=" >&2; exit 1; }
 	@mkdir -p $(B)
-	@test -f $(B)/include/halo_config.h || scripts/configure.sh $(KDIR) $(B)
+	@test $(B)/.configured -nt scripts/configure.sh || { scripts/configure.sh $(KDIR) $(B) && touch $(B)/.configured; }
 	@for d in $(KSRC); do mkdir -p $(B)/$$d; done
 	@for f in $$(cd $(TOP) && find $(KSRC) -name '*.[chS]'); do \
 		mkdir -p $(B)/$$(dirname $$f); ln -sfn $(TOP)/$$f $(B)/$$f; done
