@@ -27,7 +27,8 @@ static void halo_make(struct box *b, const void *rip, u64 rsp, u64 arg)
 	mode_long(v, (u64)rip);
 	v->s->gpr[HALO_RSP] = rsp;
 	v->s->gpr[HALO_RDI] = arg;
-	/* With the next RUN. */
+	/* With the next RUN; and no state after it. */
+	v->s->wanted = 0;
 	v->s->commit = HALO_STATE_GPRS;
 	b->fd = vm->fd;
 	b->cpu = v->fd;
