@@ -10,14 +10,8 @@
  * halo_access() is for the owner of the vCPU.  The table is replaced under vm->lock and
  * read under RCU: when SET_ZONE returns, no vCPU acts on the old one, and only then is a
  * removed doorbell's eventfd let go.
- *
- * How long a posted write may wait unseen: the first one starts a timer, wake_after_us
- * later whoever reads is told (halo_announce).  One per batch, as waking for each would
- * cost more than the exit that was saved.
  */
 #include <linux/eventfd.h>
-#include <linux/file.h>
-#include <linux/hrtimer.h>
 #include <linux/rcupdate.h>
 #include "vcpu.h"
 
@@ -102,102 +96,6 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 	halo_access_exit(vcpu, a, how, &vcpu->exit);
 	return ACCESS_ASK;
 }
-
-/* ---- the reader of the exits ---- */
-
-/* Tell whoever is to read: who sleeps in poll(), else the thread that is in RUN. */
-static void halo_announce_now(struct halo_vcpu *vcpu)
-{
-	if (!halo_ring_unread(&vcpu->rings))
-		return;
-	if (halo_ring_reader_sleeps(&vcpu->rings)) {
-		wake_up_interruptible_poll(&vcpu->readers, EPOLLIN | EPOLLRDNORM);
-		return;
-	}
-	set_bit(REQ_READ, &vcpu->requests);
-	smp_mb__after_atomic();	/* the request before the mode */
-	halo_vcpu_kick(vcpu);
-}
-
-static enum hrtimer_restart halo_announce_due(struct hrtimer *timer)
-{
-	struct halo_vcpu *vcpu = container_of(timer, struct halo_vcpu, announce);
-
-	WRITE_ONCE(vcpu->announcing, false);
-	/* Pairs with halo_announce(): an exit that trusted in this timer is seen now. */
-	smp_mb();
-	halo_announce_now(vcpu);
-	return HRTIMER_NORESTART;
-}
-
-/**
- * halo_announce_start() - exits wait and nobody has been told
- * @vcpu: the vCPU
- */
-void halo_announce_start(struct halo_vcpu *vcpu)
-{
-	u64 us = READ_ONCE(vcpu->wake_after_us);
-
-	if (!us) {
-		halo_announce_now(vcpu);
-		return;
-	}
-	WRITE_ONCE(vcpu->announcing, true);
-	hrtimer_start(&vcpu->announce, ns_to_ktime(us * NSEC_PER_USEC), HRTIMER_MODE_REL_SOFT);
-}
-
-/**
- * halo_bus_vcpu_init() - a new vCPU: its reader and its knobs
- * @vcpu: the vCPU
- */
-void halo_bus_vcpu_init(struct halo_vcpu *vcpu)
-{
-	init_waitqueue_head(&vcpu->readers);
-	hrtimer_init(&vcpu->announce, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
-	vcpu->announce.function = halo_announce_due;
-	vcpu->wake_after_us = HALO_WAKE_AFTER_US;
-}
-
-/**
- * halo_vcpu_poll() - poll() on a vCPU fd: do exits wait?
- * @file: the vCPU fd, of any process
- * @wait: where to add its sleeper
- *
- * A reader sets NEED_WAKE before it comes here, which looks at the index again.
- *
- * Return: EPOLLIN if there are exits; EPOLLERR if the ring is broken.
- */
-__poll_t halo_vcpu_poll(struct file *file, poll_table *wait)
-{
-	struct halo_vcpu *vcpu = file->private_data;
-
-	poll_wait(file, &vcpu->readers, wait);
-	smp_mb();	/* on the queue before the look at the index */
-	return (halo_ring_unread(&vcpu->rings) ? EPOLLIN | EPOLLRDNORM : 0) |
-	       (READ_ONCE(vcpu->rings.broken) ? EPOLLERR : 0);
-}
-
-/**
- * halo_bus_set_ring() - HALO_VCPU_SET_RING
- * @obj: the vCPU, not locked
- * @arg: struct halo_vcpu_ring
- *
- * Return: 0; -EINVAL.
- */
-long halo_bus_set_ring(void *obj, void *arg)
-{
-	const struct halo_vcpu_ring *r = arg;
-	struct halo_vcpu *vcpu = obj;
-
-	if (r->flags || r->poll_ns > HALO_MAX_POLL_NS ||
-	    r->wake_after_us > HALO_MAX_WAKE_AFTER_US ||
-	    memchr_inv(r->reserved, 0, sizeof(r->reserved)))
-		return -EINVAL;
-	WRITE_ONCE(vcpu->wake_after_us, r->wake_after_us);
-	return 0;
-}
-
-/* ---- the table ---- */
 
 /* The next table, for @z; @ctx: the eventfd of the zone that is gone then. */
 static struct halo_zone_table *halo_zones_next(const struct halo_zone_table *old,

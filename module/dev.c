@@ -195,6 +195,7 @@ static long halo_cap(void *unused, void *arg)
 	case HALO_CAP_ZONE_POSTED:
 	case HALO_CAP_ZONE_DOORBELL:
 	case HALO_CAP_IRQFD:
+	case HALO_CAP_RUN_PARKED:
 		q->value = 1;
 		return 0;
 	case HALO_CAP_TSC_KHZ:
@@ -221,7 +222,6 @@ static long halo_cap(void *unused, void *arg)
 		reason = HALO_REASON_KERNEL;
 		off = "the host's TSC is not stable";
 		break;
-	case HALO_CAP_RUN_PARKED:
 	case HALO_CAP_NESTED:
 		reason = HALO_REASON_MODULE;
 		off = "this version of the module does not have it";

@@ -38,6 +38,9 @@ enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kin
 	memset(x->insn, 0, sizeof(x->insn));
 	memcpy(x->insn, vcpu->bytes, n);
 	vcpu->pending.kind = kind;
+	/* Who serves the ring may look at STATE as soon as it sees the exit. */
+	if (vcpu->parked)
+		halo_state_provide(vcpu);
 	return halo_forward_push(vcpu);
 }
 

@@ -135,7 +135,7 @@ static unsigned int halo_irqfd_drop(struct halo_vm *vm, const struct eventfd_ctx
 }
 
 static struct irqfd *halo_irqfd_new(struct halo_vm *vm, const struct halo_irqfd *a,
-					 struct file *file)
+				    struct file *file)
 {
 	struct irqfd *f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
 	int err = -EINVAL;

@@ -43,6 +43,20 @@ int halo_ring_break(struct halo_rings *r)
 	return -EPROTO;
 }
 
+/**
+ * halo_ring_sleep() - tell the user whether it must ring the doorbell
+ * @r: the rings
+ * @sleeps: it must
+ *
+ * A full barrier follows: the caller looks at the user's index once more.
+ */
+void halo_ring_sleep(struct halo_rings *r, bool sleeps)
+{
+	if (!r->broken)
+		WRITE_ONCE(r->exits->flags, sleeps ? HALO_RING_NEED_WAKE : 0);
+	smp_mb();	/* the flag before the look at the user's index */
+}
+
 static void halo_ring_header_init(struct halo_ring *ring, u32 entries)
 {
 	ring->entries = entries;

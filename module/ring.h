@@ -72,6 +72,7 @@ void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
 int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
 int halo_ring_break(struct halo_rings *r);
+void halo_ring_sleep(struct halo_rings *r, bool sleeps);
 
 /**
  * halo_ring_unread() - are there exits that the user has not taken? (any thread)
@@ -82,6 +83,26 @@ int halo_ring_break(struct halo_rings *r);
 static inline bool halo_ring_unread(const struct halo_rings *r)
 {
 	return READ_ONCE(r->exit_tail) != READ_ONCE(r->replies->head);
+}
+
+/**
+ * halo_ring_room() - is there room for an exit?
+ * @r: the rings
+ *
+ * True also where the user's index can't be: the next push finds it out.
+ */
+static inline bool halo_ring_room(const struct halo_rings *r)
+{
+	return r->exit_tail - READ_ONCE(r->replies->head) != r->entries;
+}
+
+/**
+ * halo_ring_reply_ready() - is there a reply, or an index that can't be?
+ * @r: the rings
+ */
+static inline bool halo_ring_reply_ready(const struct halo_rings *r)
+{
+	return READ_ONCE(r->replies->tail) != r->reply_head;
 }
 
 /**

@@ -4,8 +4,8 @@
  *
  * Take the reply to the last exit, load what the user committed, then: wait
  * while the guest is halted, deliver events, enter, decide.  The loop leaves
- * with an exit for userspace, or with an errno when the thread has something
- * else to do.  Entered and left under vcpu->lock.
+ * with an exit for userspace, if that is not served while it is parked, or with
+ * an errno when the thread has something else to do.  Entered and left under vcpu->lock.
  *
  * The way in (halo_enter) is a handshake with everybody who posts something to
  * this vCPU: the poster writes its message and then reads vcpu->mode; we write
@@ -138,7 +138,7 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 {
 	vcpu->error = 0;
 	if (unlikely(READ_ONCE(vcpu->requests))) {
-		if (test_and_clear_bit(REQ_READ, &vcpu->requests) &&
+		if (test_and_clear_bit(REQ_READ, &vcpu->requests) && !vcpu->parked &&
 		    halo_ring_unread(&vcpu->rings))
 			return true;
 		if (test_and_clear_bit(REQ_KICK, &vcpu->requests))
@@ -180,6 +180,7 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 {
 	enum halo_next next;
 	int cpu, err;
+	u32 flags;
 
 	if (vcpu->stopped)
 		return -ESHUTDOWN;
@@ -189,8 +190,10 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 	err = halo_state_commit(vcpu);
 	if (err)
 		return err;
-	if (READ_ONCE(vcpu->state->flags) & HALO_RUN_IMMEDIATE_EXIT)
+	flags = READ_ONCE(vcpu->state->flags);
+	if (flags & HALO_RUN_IMMEDIATE_EXIT)
 		return -EINTR;
+	WRITE_ONCE(vcpu->parked, flags & HALO_RUN_PARKED);
 
 	/* FPU and CPU state are the guest's to switch from here. */
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
@@ -201,8 +204,15 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 	put_cpu();
 
 	next = halo_reply_take(vcpu);
-	while (next == NEXT_RESUME)
-		next = halo_loop_once(vcpu);
+	for (;;) {
+		while (next == NEXT_RESUME)
+			next = halo_loop_once(vcpu);
+		if (likely(!vcpu->parked) || (next == NEXT_STOP && vcpu->error != -EAGAIN))
+			break;
+		next = halo_park(vcpu);
+		if (next == NEXT_RESUME)
+			next = halo_reply_take(vcpu);
+	}
 
 	preempt_disable();
 	halo_put_here(vcpu);

@@ -130,7 +130,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
 	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
-	halo_bus_vcpu_init(vcpu);
+	halo_serve_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, vcpu->cpu.apic_page, arg->id, vcpu->caps.maxphyaddr,
 			&halo_lapic_glue, vcpu);
 	halo_vcpu_reset(vcpu, false);
@@ -163,7 +163,8 @@ static int halo_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 	const struct halo_vcpu_layout *l = &vcpu->layout;
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT, bytes;
 
-	if (current->mm != vcpu->vm->mm)
+	/* A server of the rings may be another process. */
+	if (current->mm != vcpu->vm->mm && offset == l->state_offset)
 		return -EIO;
 	bytes = offset == l->exits_offset ? l->exits_bytes :
 		offset == l->replies_offset ? l->replies_bytes :
@@ -178,7 +179,7 @@ static int halo_vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 		halo_host_vma_clear(vma, VM_MAYWRITE);
 	}
 	halo_host_vma_clear(vma, VM_MAYEXEC);
-	/* A copy in a child would be another process's view of our rings. */
+	/* A child that is to serve our rings maps them itself. */
 	halo_host_vma_set(vma, VM_DONTCOPY | VM_DONTEXPAND);
 	vma->vm_ops = &halo_vcpu_vm_ops;
 	return 0;
@@ -339,7 +340,7 @@ static const struct halo_ioctl halo_vcpu_any[] = {
 	{ HALO_VCPU_SET_LINE, halo_irq_line },
 	{ HALO_VCPU_GET_LAYOUT, halo_vcpu_get_layout },
 	{ HALO_VCPU_GET_STATS, halo_vcpu_get_stats },
-	{ HALO_VCPU_SET_RING, halo_bus_set_ring },
+	{ HALO_VCPU_SET_RING, halo_serve_set_ring },
 };
 
 /* The vCPU is at rest and ours. */
@@ -361,6 +362,8 @@ static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long a
 	struct halo_vcpu *vcpu = file->private_data;
 	long ret = -ENOTTY;
 
+	if (cmd == HALO_VCPU_DOORBELL)
+		return halo_serve_doorbell(vcpu);
 	if (current->mm != vcpu->vm->mm)
 		return -EIO;
 	if (cmd != HALO_VCPU_RUN)
@@ -390,7 +393,7 @@ static const struct file_operations halo_vcpu_fops = {
 	.unlocked_ioctl = halo_vcpu_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = halo_vcpu_mmap,
-	.poll = halo_vcpu_poll,
+	.poll = halo_serve_poll,
 	.release = halo_vcpu_release,
 	.llseek = noop_llseek,
 };

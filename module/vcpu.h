@@ -31,7 +31,9 @@
 
 #define HALO_MAX_VCPUS		64
 #define HALO_MTRR_VAR		8
-#define HALO_WAKE_AFTER_US	100	/* of a new vCPU */
+/* Of a new vCPU. */
+#define HALO_WAKE_AFTER_US	100
+#define HALO_POLL_NS		20000
 
 struct halo_vcpu;
 
@@ -165,6 +167,9 @@ struct halo_pending {
  * @announce: tells of posted exits
  * @announcing: @announce is on
  * @wake_after_us: how long they may wait, us
+ * @parked: this RUN waits for a server, in the kernel
+ * @poll_ns: longest time to look out for it before sleeping, ns
+ * @spin_ns: how long it is at present
  * @exit: the exit being forwarded
  * @exit_waits: @exit did not fit into the ring yet
  * @pending: what its reply is for
@@ -206,6 +211,9 @@ struct halo_vcpu {
 	struct hrtimer announce;
 	bool announcing;
 	u32 wake_after_us;
+	bool parked;
+	u32 poll_ns;
+	u64 spin_ns;
 	struct halo_exit exit;
 	bool exit_waits;
 	struct halo_pending pending;
@@ -372,12 +380,16 @@ enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
 
 /* bus.c */
 enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a);
-void halo_announce_start(struct halo_vcpu *vcpu);
-void halo_bus_vcpu_init(struct halo_vcpu *vcpu);
-long halo_bus_set_ring(void *obj, void *arg);
 long halo_bus_set_zone(void *obj, void *arg);
 void halo_bus_free(struct halo_vm *vm);
-__poll_t halo_vcpu_poll(struct file *file, poll_table *wait);
+
+/* serve.c */
+void halo_serve_init(struct halo_vcpu *vcpu);
+long halo_serve_set_ring(void *obj, void *arg);
+long halo_serve_doorbell(struct halo_vcpu *vcpu);
+__poll_t halo_serve_poll(struct file *file, poll_table *wait);
+enum halo_next halo_park(struct halo_vcpu *vcpu);
+void halo_announce_start(struct halo_vcpu *vcpu);
 
 /**
  * halo_announce() - a POSTED exit was pushed: its reader must hear of it in time

@@ -83,7 +83,7 @@ static const unsigned long plain[] = {
 static int fds[3];
 static u8 *two_pages;	/* the second one is not there */
 
-static void setup(void)
+static struct vm *setup(void)
 {
 	struct vm *vm = vm_bare();
 
@@ -95,6 +95,7 @@ static void setup(void)
 			 -1, 0);
 	CHECK(two_pages != MAP_FAILED);
 	CHECK(!munmap(two_pages + 3 * PAGE, PAGE));
+	return vm;
 }
 
 /* A call with @bytes of zeroes but its size, @at set to 1; gives the errno. */
@@ -251,7 +252,7 @@ TEST(unknown_numbers)
 
 	setup();
 	for (k = DEV; k <= VCPU; k++) {
-		for (i = 0x30; i < 0x100; i++)
+		for (i = 0x31; i < 0x100; i++)
 			CHECK_ERRNO(ioctl(fds[k], _IO(HALO_IOC_MAGIC, i), 0), ENOTTY);
 		/* Right number, wrong size or direction: another ioctl. */
 		CHECK_ERRNO(ioctl(fds[k], _IOW(HALO_IOC_MAGIC, 0x10, u32), two_pages), ENOTTY);
@@ -261,11 +262,12 @@ TEST(unknown_numbers)
 
 TEST(another_process)
 {
+	const struct halo_vcpu_layout *l;
 	int status;
 	pid_t pid;
 	u32 i;
 
-	setup();
+	l = &setup()->cpu[0]->layout;
 	pid = fork();
 	if (!pid) {
 		for (i = 0; i < ARRAY_SIZE(calls); i++)
@@ -274,7 +276,14 @@ TEST(another_process)
 				       "other mm");
 		for (i = 0; i < ARRAY_SIZE(plain); i++)
 			CHECK_ERRNO(ioctl(fds[VCPU], plain[i], 0), EIO);
-		CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fds[VCPU], 0), EIO);
+		/* The rings may be served from there. */
+		CHECK_ERRNO(mmap(NULL, l->state_bytes, PROT_READ, MAP_SHARED, fds[VCPU],
+				 l->state_offset), EIO);
+		CHECK(mmap(NULL, l->exits_bytes, PROT_READ, MAP_SHARED, fds[VCPU],
+			   l->exits_offset) != MAP_FAILED);
+		CHECK_ERRNO(mmap(NULL, l->exits_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+				 fds[VCPU], l->exits_offset), EPERM);
+		CHECK(!ioctl(fds[VCPU], HALO_VCPU_DOORBELL, 0));
 		_exit(0);
 	}
 	CHECK_EQ(waitpid(pid, &status, 0), pid);

@@ -162,7 +162,8 @@ TEST(sent_by_scm_rights)
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
 	CHECK_ERRNO(ioctl(fd, HALO_VCPU_RUN, 0), EIO);
-	CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0), EIO);
+	CHECK_ERRNO(ioctl(fd, HALO_VCPU_GET_STATE, 0), EIO);
+	CHECK(!ioctl(fd, HALO_VCPU_DOORBELL, 0));
 	CHECK(!close(fd));
 	fd = receive_fd(sock[0]);
 	CHECK(fd >= 0);

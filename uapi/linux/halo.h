@@ -404,7 +404,15 @@ struct halo_vcpu_layout {
  * @flags, makes a full barrier, looks at the index once more, and calls poll()
  * on the vCPU fd, which gives POLLIN when exits wait.  POSTED exits wake it
  * within struct halo_vcpu_ring's wake_after_us; if no reader has set the flag,
- * HALO_VCPU_RUN returns 0 by then, so that its caller reads them.
+ * HALO_VCPU_RUN (INLINE) returns 0 by then, so that its caller reads them.
+ *
+ * The other way round a vCPU that is PARKED sets NEED_WAKE in EXITS @flags and
+ * sleeps: after each store to @tail or @head of REPLIES, the server makes a full
+ * barrier, reads that flag, and calls HALO_VCPU_DOORBELL if it is set.
+ *
+ * The server may be a thread of any process that holds the vCPU fd: EXITS,
+ * REPLIES and DATA may be mapped there, poll() and HALO_VCPU_DOORBELL work;
+ * STATE and everything else is for the VM's own process (-EIO).
  */
 struct halo_ring {
 	__u32 tail;
@@ -723,6 +731,7 @@ struct halo_state {
 };
 
 #define HALO_RUN_IMMEDIATE_EXIT	(1u << 0)	/* RUN gives -EINTR before entering */
+#define HALO_RUN_PARKED		(1u << 1)	/* RUN waits for the reply in the kernel */
 
 /* ------------------------------------------------------------------------- *
  * vCPU fd: the rest
@@ -894,6 +903,13 @@ struct halo_vcpu_ring {
  * is full and the next exit waits for room: take exits; -EPROTO: the rings are
  * broken or the reply does not fit; -EINVAL: a committed state is impossible; -ESHUTDOWN:
  * the vCPU was stopped; -EBUSY: another thread runs it.
+ *
+ * With HALO_RUN_PARKED in STATE's flags it does not return for an exit, but
+ * waits until another thread has answered it or taken exits (see struct
+ * halo_ring), and gives neither 0 nor -EAGAIN.  -EINTR leaves an exit pending;
+ * the next RUN may wait for its reply PARKED, or take it INLINE.
+ *
+ * HALO_VCPU_DOORBELL wakes a vCPU that sleeps PARKED.
  */
 #define HALO_VCPU_RUN		_IO(HALO_IOC_MAGIC, 0x20)
 #define HALO_VCPU_GET_LAYOUT	_IOR(HALO_IOC_MAGIC, 0x21, struct halo_vcpu_layout)
@@ -912,5 +928,6 @@ struct halo_vcpu_ring {
 #define HALO_VCPU_GET_STATE	_IO(HALO_IOC_MAGIC, 0x2d)
 #define HALO_VCPU_SET_STATE	_IO(HALO_IOC_MAGIC, 0x2e)
 #define HALO_VCPU_SET_RING	_IOW(HALO_IOC_MAGIC, 0x2f, struct halo_vcpu_ring)
+#define HALO_VCPU_DOORBELL	_IO(HALO_IOC_MAGIC, 0x30)
 
 #endif /* _UAPI_LINUX_HALO_H */
