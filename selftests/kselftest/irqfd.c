@@ -23,7 +23,7 @@ GUEST void wait_for(u64 n)
 	g_handler[0x52] = count;
 	lapic_write(0xf0, 0x1ff);
 	outb(PORT, 1);
-	sti();
+	/* With IF clear, or what comes between the look and the HLT is slept over. */
 	while (seen < n && !stop)
 		asm volatile("sti; hlt; cli");
 }
