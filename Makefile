@@ -24,6 +24,7 @@ help:
 	@echo "make check-svm       kselftests on AMD-V in the nested machine"
 	@echo "make check-svm3      the same on an AMD-V that has NRIPS"
 	@echo "make check-vmx       the same on VT-x"
+	@echo "make check-vmx3      the same on a VT-x that delivers interrupts itself"
 	@echo "make check-vmx-check the entry checks of VT-x, our table of them beside a CPU"
 	@echo "make check-static    checkpatch, sparse, objtool, house rules"
 	@echo "make check-boot      stock Debian kernels as hosts and guests; check-boot-vmx: as guests"
@@ -55,7 +56,7 @@ demo:
 	@CPU=$(or $(CPU),svm) selftests/demo
 
 # Suites by name: check-host, check-svm, check-boot ...
-SUITES := build static host lab boot bench svm svm3 vmx boot-vmx lab-vmx vmx-check kunit lab-debug
+SUITES := build static host lab boot bench svm svm3 vmx vmx3 boot-vmx lab-vmx vmx-check kunit lab-debug
 
 bench:
 	@scripts/deps.sh all gnuplot-nox

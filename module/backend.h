@@ -145,6 +145,8 @@ enum halo_hw_reason {
 	HW_PIO,			/* .io */
 	HW_MEMORY,		/* .mem: second-stage fault */
 	HW_HYPERCALL,
+	HW_EOI,			/* .apic: the vector; the CPU has ended it */
+	HW_APIC_WRITE,		/* .apic: offset in the page, which has been written */
 	HW_CR,			/* .cr */
 	HW_DR,			/* .cr: MOV DR */
 	HW_XSETBV,
@@ -199,6 +201,7 @@ struct halo_hwexit {
 			u8 op;		/* enum halo_cr_op */
 			u8 gpr;		/* or CR_GPR_UNKNOWN: decode */
 		} cr;
+		u32 apic;
 		u64 code;		/* the hardware's */
 	};
 };
@@ -224,7 +227,13 @@ struct halo_hwexit {
  * @tsc_offset: guest TSC minus host TSC
  * @deadline: host TSC at which run() shall have come back with HW_DEADLINE, 0 = none;
  *	of use with halo_caps.deadline only
- * @apic_page: the LAPIC's registers, a page
+ * @apic_page: the LAPIC's registers, a page; with halo_caps.virt_intr the CPU delivers
+ *	what is in its IRR, and moves it to ISR, by itself
+ * @apic_changed: the next four are new; cleared by run()
+ * @apic_x2: guest is in x2APIC mode: MSRs are that page, too
+ * @apic_rvi: highest vector in IRR, or 0
+ * @apic_svi: highest vector in ISR, or 0
+ * @eoi_exits: bit set: the vector's EOI gives HW_EOI
  * @xcr0: guest XCR0; loaded around the guest while CR4.OSXSAVE
  * @pcpu: the CPU it is loaded on, -1 = none
  * @flushes: counts TLB flushes
@@ -247,6 +256,11 @@ struct halo_cpu {
 	u64 tsc_offset;
 	u64 deadline;
 	void *apic_page;
+	bool apic_changed;
+	bool apic_x2;
+	u8 apic_rvi;
+	u8 apic_svi;
+	u64 eoi_exits[4];
 	u64 xcr0;
 	int pcpu;
 	u64 flushes;
@@ -266,6 +280,8 @@ struct gpt_format;
  * @vnmi: NMI blocking is tracked by the CPU
  * @page_1g: second-stage 1G pages
  * @deadline: run() keeps halo_cpu.deadline
+ * @virt_intr: the CPU delivers interrupts out of halo_cpu.apic_page by itself
+ * @virt_intr_off: it could, but a parameter of the module's says no
  * @format: of the second-stage tables
  */
 struct halo_caps {
@@ -277,6 +293,8 @@ struct halo_caps {
 	bool vnmi;
 	bool page_1g;
 	bool deadline;
+	bool virt_intr;
+	bool virt_intr_off;
 	const struct gpt_format *format;
 };
 

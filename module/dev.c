@@ -217,6 +217,12 @@ static long halo_cap(void *unused, void *arg)
 		q->value = halo_hw.vnmi;
 		off = "the CPU has no virtual NMI; Halo watches IRET";
 		break;
+	case HALO_CAP_VIRT_INTR:
+		q->value = halo_hw.virt_intr;
+		reason = halo_hw.virt_intr_off ? HALO_REASON_PARAMETER : HALO_REASON_CPU;
+		off = halo_hw.virt_intr_off ? "the module was loaded with apicv=0" :
+		      "the CPU does not deliver interrupts by itself; Halo injects them";
+		break;
 	case HALO_CAP_PV_CLOCK:
 		q->value = !check_tsc_unstable();
 		reason = HALO_REASON_KERNEL;
@@ -336,9 +342,10 @@ static int __init halo_init(void)
 	if (halo_hw.error)
 		pr_info("halo: loaded, but unusable: %s\n", halo_hw.text);
 	else
-		pr_info("halo: %s%s%s%s\n", halo_be->name, halo_hw.nrips ? ", NRIPS" : "",
+		pr_info("halo: %s%s%s%s%s\n", halo_be->name, halo_hw.nrips ? ", NRIPS" : "",
 			halo_hw.decode_assists ? ", decode assists" : "",
-			halo_hw.flush_by_asid ? ", flush by ASID" : "");
+			halo_hw.flush_by_asid ? ", flush by ASID" : "",
+			halo_hw.virt_intr ? ", virtual interrupts" : "");
 	return 0;
 }
 

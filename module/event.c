@@ -133,9 +133,17 @@ static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
 		cpu->want_intr_window = vcpu->mp_state == HALO_MP_RUNNABLE;
 		return NEXT_RESUME;
 	}
+	/* What is pending need not be known here if the CPU itself delivers. */
+	if (halo_hw.virt_intr && likely(vcpu->mp_state == HALO_MP_RUNNABLE))
+		return NEXT_RESUME;
 	vector = halo_lapic_pending(&vcpu->lapic);
 	if (vector < 0)
 		return NEXT_RESUME;
+	if (halo_hw.virt_intr) {
+		if (halo_can_interrupt(vcpu))
+			vcpu->mp_state = HALO_MP_RUNNABLE;
+		return NEXT_RESUME;
+	}
 	if (cpu->event.type == EVENT_NONE && halo_can_interrupt(vcpu)) {
 		halo_lapic_ack(&vcpu->lapic, vector);
 		cpu->event = (struct halo_event){ EVENT_INTR, vector };

@@ -196,6 +196,11 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 		return halo_exit_hlt(vcpu);
 	case HW_HYPERCALL:
 		return halo_hypercall(vcpu, len);
+	case HW_EOI:
+		return halo_forward_eoi(vcpu, halo_lapic_eoi_done(&vcpu->lapic, x->apic));
+	case HW_APIC_WRITE:
+		halo_lapic_written(&vcpu->lapic, x->apic);
+		return NEXT_RESUME;
 	case HW_CR:
 		return halo_exit_cr(vcpu);
 	case HW_DR:

@@ -151,6 +151,28 @@ void halo_irq_init(struct halo_vcpu *vcpu)
 }
 
 /**
+ * halo_irq_hand_over() - tell the CPU, which delivers interrupts itself, what changed
+ * @vcpu: the vCPU
+ *
+ * A LAPIC that software has switched off refuses what the CPU would do.
+ */
+void halo_irq_hand_over(struct halo_vcpu *vcpu)
+{
+	const u64 x2 = HALO_ROUTE_X2APIC | HALO_ROUTE_SOFT;
+	struct halo_lapic *l = &vcpu->lapic;
+	struct halo_cpu *cpu = &vcpu->cpu;
+	unsigned int w, status = halo_lapic_status(l);
+
+	cpu->apic_rvi = status;
+	cpu->apic_svi = status >> 8;
+	cpu->apic_x2 = (l->route & x2) == x2;
+	for (w = 0; w < 4; w++)
+		cpu->eoi_exits[w] = l->reg[HALO_LAPIC_TMR + 2 * w].v |
+				    (u64)l->reg[HALO_LAPIC_TMR + 2 * w + 1].v << 32;
+	cpu->apic_changed = true;
+}
+
+/**
  * halo_irq_msi() - HALO_VM_MSI
  * @obj: the VM
  * @arg: struct halo_msi

@@ -144,12 +144,36 @@ static __always_inline unsigned int highest(const struct halo_lapic_reg *words, 
 	return w * 32 + fls64(words[w].v) - 1;
 }
 
+static u8 nonzero_words(const struct halo_lapic_reg *words)
+{
+	unsigned int w;
+	u8 nonzero = 0;
+
+	for (w = 0; w < 8; w++)
+		if (words[w].v)
+			nonzero |= BIT(w);
+	return nonzero;
+}
+
+/* Make the masks of words right. */
+static __always_inline void learn(struct halo_lapic *l)
+{
+	if (likely(!l->stale))
+		return;
+	l->stale = false;
+	l->irr_words = nonzero_words(&l->reg[REG_IRR]);
+	l->isr_words = nonzero_words(&l->reg[REG_ISR]);
+}
+
 /* PPR from TPR and ISR (11.8.3.1). */
 static void update_ppr(struct halo_lapic *l)
 {
-	u8 isrv = l->isr_words ? highest(&l->reg[REG_ISR], l->isr_words) & 0xf0 : 0;
 	u32 tpr = l->reg[REG_TPR].v;
+	u8 isrv;
 
+	learn(l);
+	l->changed = true;
+	isrv = l->isr_words ? highest(&l->reg[REG_ISR], l->isr_words) & 0xf0 : 0;
 	WRITE_ONCE(l->reg[REG_PPR].v, (tpr & 0xf0) >= isrv ? tpr : isrv);
 }
 
@@ -172,6 +196,7 @@ static void publish_route(struct halo_lapic *l)
 	if (l->reg[REG_SVR].v & SVR_ENABLE)
 		route |= HALO_ROUTE_SOFT;
 	WRITE_ONCE(l->route, route);
+	l->changed = true;
 }
 
 static unsigned long lvt_deliver(struct halo_lapic *l, unsigned int reg);
@@ -192,6 +217,7 @@ static void request_word(struct halo_lapic *l, unsigned int w, u32 bits, u32 lev
 		return;
 	l->reg[REG_IRR + w].v |= bits;
 	l->irr_words |= BIT(w);
+	l->changed = true;
 	l->reg[REG_TMR + w].v = (l->reg[REG_TMR + w].v & ~bits) | (level & bits);
 }
 
@@ -671,6 +697,24 @@ int halo_lapic_msr_write(struct halo_lapic *l, u32 msr, u64 value)
 }
 
 /**
+ * halo_lapic_written() - the guest has written to the page, in x2APIC mode
+ * @l: the LAPIC
+ * @offset: where: the CPU leaves it to us what that does, as of a self-IPI that is
+ *	illegal (SDM 3C 29.5)
+ */
+void halo_lapic_written(struct halo_lapic *l, u32 offset)
+{
+	unsigned int reg = offset >> 4;
+
+	if (!reg_known(reg, X2W))
+		return;
+	reg = array_index_nospec(reg, REG_COUNT);
+	(void)write_reg(l, reg, l->reg[reg].v & regs[reg].mask);
+	if (reg == REG_SELF_IPI)
+		l->reg[reg].v = 0;
+}
+
+/**
  * halo_lapic_set_tpr() - write the task priority register
  * @l: the LAPIC
  * @tpr: priority class in the high half
@@ -691,8 +735,9 @@ void halo_lapic_set_tpr(struct halo_lapic *l, u8 tpr)
 int halo_lapic_eoi(struct halo_lapic *l)
 {
 	unsigned int vector, w;
-	u32 bit, lvt;
+	u32 bit;
 
+	learn(l);
 	if (!l->isr_words)
 		return 0;
 	vector = highest(&l->reg[REG_ISR], l->isr_words);
@@ -702,10 +747,22 @@ int halo_lapic_eoi(struct halo_lapic *l)
 	if (!l->reg[REG_ISR + w].v)
 		l->isr_words &= ~BIT(w);
 	update_ppr(l);
-	if (likely(!(l->reg[REG_TMR + w].v & bit)))
-		return 0;
+	return halo_lapic_eoi_done(l, vector);
+}
 
-	lvt = l->reg[REG_LINT0].v;
+/**
+ * halo_lapic_eoi_done() - an interrupt has been taken out of ISR
+ * @l: the LAPIC
+ * @vector: its vector
+ *
+ * Return: as halo_lapic_eoi().
+ */
+int halo_lapic_eoi_done(struct halo_lapic *l, u8 vector)
+{
+	u32 lvt = l->reg[REG_LINT0].v;
+
+	if (likely(!(l->reg[REG_TMR + (vector >> 5)].v & 1U << (vector & 31))))
+		return 0;
 	if ((lvt & LVT_REMOTE_IRR) && (lvt & 0xff) == vector) {
 		l->reg[REG_LINT0].v &= ~LVT_REMOTE_IRR;
 		lint0_level(l);
@@ -781,10 +838,11 @@ unsigned long halo_lapic_sync(struct halo_lapic *l)
  * Return: the highest requested vector, if its class is above the processor's
  * priority; else -1.
  */
-int halo_lapic_pending(const struct halo_lapic *l)
+int halo_lapic_pending(struct halo_lapic *l)
 {
 	unsigned int vector;
 
+	learn(l);
 	if (!l->irr_words)
 		return -1;
 	vector = highest(&l->reg[REG_IRR], l->irr_words);
@@ -801,12 +859,31 @@ void halo_lapic_ack(struct halo_lapic *l, u8 vector)
 	u32 bit = 1U << (vector & 31);
 	unsigned int w = vector >> 5;
 
+	learn(l);
 	l->reg[REG_IRR + w].v &= ~bit;
 	if (!l->reg[REG_IRR + w].v)
 		l->irr_words &= ~BIT(w);
 	l->reg[REG_ISR + w].v |= bit;
 	l->isr_words |= BIT(w);
 	update_ppr(l);
+}
+
+/**
+ * halo_lapic_status() - what a CPU must know that delivers interrupts itself
+ * @l: the LAPIC
+ *
+ * Return: the guest interrupt status (SDM 3C 24.4.2): in the low byte the highest
+ * vector in IRR, in the high byte the highest in ISR; 0 if there is none.
+ */
+unsigned int halo_lapic_status(struct halo_lapic *l)
+{
+	unsigned int rvi, svi;
+
+	learn(l);
+	l->changed = false;
+	rvi = l->irr_words ? highest(&l->reg[REG_IRR], l->irr_words) : 0;
+	svi = l->isr_words ? highest(&l->reg[REG_ISR], l->isr_words) : 0;
+	return svi << 8 | rvi;
 }
 
 /**
@@ -905,6 +982,7 @@ void halo_lapic_init_reset(struct halo_lapic *l)
 	memset(l->reg, 0, REG_COUNT * sizeof(*l->reg));
 	l->irr_words = 0;
 	l->isr_words = 0;
+	l->stale = false;
 	l->errors = 0;
 	l->reg[REG_VERSION].v = VERSION_VALUE;
 	l->reg[REG_DFR].v = ~0U;
@@ -1005,17 +1083,6 @@ static bool image_valid(const struct halo_lapic *l, const u8 *image)
 	       !((get32(image, REG_IRR) | get32(image, REG_ISR)) & 0xffff);
 }
 
-static u8 nonzero_words(const struct halo_lapic_reg *words)
-{
-	unsigned int w;
-	u8 nonzero = 0;
-
-	for (w = 0; w < 8; w++)
-		if (words[w].v)
-			nonzero |= BIT(w);
-	return nonzero;
-}
-
 /**
  * halo_lapic_load() - set the registers from an image of the xAPIC page
  * @l: the LAPIC; its vCPU does not run; APIC_BASE is set already
@@ -1048,8 +1115,7 @@ int halo_lapic_load(struct halo_lapic *l,
 	if (halo_lapic_x2apic(l))
 		set_id(l, l->number);
 	l->errors = 0;
-	l->irr_words = nonzero_words(&l->reg[REG_IRR]);
-	l->isr_words = nonzero_words(&l->reg[REG_ISR]);
+	l->stale = true;
 	if ((*lint0 & (LVT_LEVEL | 0x700)) != LVT_LEVEL)
 		*lint0 &= ~(u32)LVT_REMOTE_IRR;
 	/* Masks the LVT of a LAPIC that is off, and tells the others. */

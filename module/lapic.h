@@ -18,6 +18,10 @@
  *   into the registers and says whether an NMI, INIT or SIPI is to be handled.
  *   Then an interrupt is chosen with halo_lapic_pending(), injected, and
  *   moved to service with halo_lapic_ack() at the moment of injection.
+ * - Or the CPU does that by itself, and EOI, TPR and self-IPI, out of the page of
+ *   registers (SDM 3C chapter 29): then it is told halo_lapic_status() before an
+ *   entry if @changed says so, @stale is set after it, and what it can't do by
+ *   itself comes through halo_lapic_eoi_done() and halo_lapic_written().
  * - The poster's side: the mailbox word is set (full barrier), then the mark is
  *   read: so one of the two sees the other.
  * - Calls that may end an interrupt (halo_lapic_eoi(), _mmio_write(),
@@ -173,6 +177,8 @@ struct halo_lapic_reg {
  *	always up to date; ID is in its high byte but in x2APIC mode
  * @irr_words: bit w is set when word w of IRR is not zero
  * @isr_words: the same of ISR
+ * @stale: the CPU may have changed IRR and ISR since these two were right
+ * @changed: what halo_lapic_status() says may be new, or the mode is
  * @phys_bits: width of a guest-physical address (reserved bits of APIC_BASE)
  * @running: the timer counts (or a TSC deadline is set)
  * @armed: ops->timer_arm() was called and has not fired
@@ -196,6 +202,8 @@ struct halo_lapic {
 	struct halo_lapic_reg *reg;
 	u8 irr_words;
 	u8 isr_words;
+	bool stale;
+	bool changed;
 	u8 phys_bits;
 	bool running;
 	bool armed;
@@ -234,12 +242,15 @@ u64 halo_lapic_tsc_deadline(const struct halo_lapic *l);
 void halo_lapic_set_tsc_deadline(struct halo_lapic *l, u64 value);
 void halo_lapic_set_tpr(struct halo_lapic *l, u8 tpr);
 int halo_lapic_eoi(struct halo_lapic *l);
+int halo_lapic_eoi_done(struct halo_lapic *l, u8 vector);
+void halo_lapic_written(struct halo_lapic *l, u32 offset);
 
 /* Interrupts in. */
 unsigned long halo_lapic_sync(struct halo_lapic *l);
-int halo_lapic_pending(const struct halo_lapic *l);
+int halo_lapic_pending(struct halo_lapic *l);
 void halo_lapic_ack(struct halo_lapic *l, u8 vector);
 bool halo_lapic_extint_pending(const struct halo_lapic *l);
+unsigned int halo_lapic_status(struct halo_lapic *l);
 
 /* Any context. */
 unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig);

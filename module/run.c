@@ -87,6 +87,8 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 		cpu->flush_tlb = true;
 	}
 	cpu->cr8 = halo_lapic_cr8(&vcpu->lapic);
+	if (halo_hw.virt_intr && vcpu->lapic.changed)
+		halo_irq_hand_over(vcpu);
 	fpregs_assert_state_consistent();
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
@@ -97,6 +99,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	halo_host_guest_ran();
 	/* Release: whoever sees OUTSIDE sees that the guest has stopped. */
 	smp_store_release(&vcpu->mode, MODE_OUTSIDE);
+	vcpu->lapic.stale = halo_hw.virt_intr;
 	vcpu->bytes_len = 0;
 
 	/* The interrupt that brought us out is taken here, on the guest's account. */

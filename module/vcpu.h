@@ -453,6 +453,7 @@ bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer);
 extern const struct halo_lapic_ops halo_lapic_glue;
 void halo_irq_init(struct halo_vcpu *vcpu);
 void halo_irq_deadline(struct halo_vcpu *vcpu);
+void halo_irq_hand_over(struct halo_vcpu *vcpu);
 void halo_irq_sleep(struct halo_vcpu *vcpu);
 void halo_irq_wake(struct halo_vcpu *vcpu);
 long halo_irq_msi(void *obj, void *arg);

@@ -3,7 +3,8 @@
  * Which controls a vCPU runs with: one table that reads as prose, and the rule of
  * SDM 3D A.3.1 for fitting a wish into what the CPU allows.
  *
- * Called once, when the module probes the CPU.
+ * Called once, when the module probes the CPU.  APIC virtualization is a choice of
+ * its own: it may be there and not wanted.
  */
 #include "controls.h"
 
@@ -92,6 +93,29 @@ static void vmx_name(char *text, size_t bytes, const char *name)
 }
 
 /**
+ * vmx_controls_apic() - let the CPU deliver interrupts, if it can
+ * @caps: the capability MSRs by enum vmx_cap
+ * @c: what vmx_controls_choose() has chosen; @c->apic says whether it can
+ *
+ * All or nothing: without one of these the others leave an x2APIC's registers to
+ * those of the host's own (29.5), or TPR to be watched.
+ */
+void vmx_controls_apic(const u64 caps[VMX_CAPS], struct vmx_controls *c)
+{
+	const u32 cpu2 = VMX_CPU2_APIC_REGISTER | VMX_CPU2_VIRT_INTR;
+	const u32 cr8 = VMX_CPU_CR8_LOAD | VMX_CPU_CR8_STORE;
+	const bool have_true = caps[VMX_CAP_BASIC] & VMX_CAP_BASIC_TRUE;
+	const u64 cpu = caps[have_true ? VMX_CAP_TRUE_CPU : VMX_CAP_CPU];
+
+	c->apic = (cpu >> 32 & VMX_CPU_TPR_SHADOW) && !((u32)cpu & cr8) &&
+		  !(~(caps[VMX_CAP_CPU2] >> 32) & (cpu2 | VMX_CPU2_X2APIC));
+	if (!c->apic)
+		return;
+	c->cpu = (c->cpu | VMX_CPU_TPR_SHADOW) & ~cr8;
+	c->cpu2 |= cpu2;
+}
+
+/**
  * vmx_controls_choose() - fit what we want into what the CPU allows
  * @caps: the capability MSRs by enum vmx_cap; absent ones 0
  * @out: the controls; every bit that the CPU wants as 0 or 1 is so
@@ -139,5 +163,6 @@ int vmx_controls_choose(const u64 caps[VMX_CAPS], struct vmx_controls *out, char
 	out->cpu2 = words[CPU2];
 	out->exit = words[EXIT];
 	out->entry = words[ENTRY] & ~VMX_ENTRY_IA32E;
+	out->apic = false;
 	return text[0] ? -EOPNOTSUPP : 0;
 }

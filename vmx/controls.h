@@ -16,6 +16,8 @@
  * @cpu2: secondary processor-based controls
  * @exit: VM-exit controls
  * @entry: VM-entry controls, without "IA-32e mode guest"
+ * @apic: the CPU delivers interrupts: TPR shadow, APIC-register virtualization and
+ *	virtual-interrupt delivery are on; "virtualize x2APIC mode" may be set
  */
 struct vmx_controls {
 	u32 pin;
@@ -23,6 +25,7 @@ struct vmx_controls {
 	u32 cpu2;
 	u32 exit;
 	u32 entry;
+	bool apic;
 };
 
 /**
@@ -49,5 +52,6 @@ static inline u32 vmx_timer_value(u64 now, u64 deadline, u64 misc, u32 most)
 
 int vmx_controls_choose(const u64 caps[VMX_CAPS], struct vmx_controls *out, char *text,
 			size_t bytes);
+void vmx_controls_apic(const u64 caps[VMX_CAPS], struct vmx_controls *c);
 
 #endif /* HALO_VMX_CONTROLS_H */

@@ -147,6 +147,25 @@ static bool vmx_pushes_error(const struct halo_event *e, u64 cr0)
 }
 
 /*
+ * The LAPIC's page is the CPU's while the guest runs.  x2APIC registers are MSRs
+ * that do not exit only as long as they are virtual: both at once.
+ */
+static void vmx_apic_prepare(struct halo_cpu *cpu, struct vmx_fields *f)
+{
+	unsigned int i;
+
+	if (likely(!cpu->apic_changed))
+		return;
+	cpu->apic_changed = false;
+	vmx_set(f, VMCS_GUEST_INTR_STATUS, cpu->apic_svi << 8 | cpu->apic_rvi);
+	for (i = 0; i < 4; i++)
+		vmx_set(f, VMCS_EOI_EXIT0 + 2 * i, cpu->eoi_exits[i]);
+	vmx_set(f, VMCS_MSR_BITMAP, vmx_msr_bitmap_pa[cpu->apic_x2]);
+	vmx_set(f, VMCS_CPU2_CTLS,
+		vmx_controls.cpu2 | (cpu->apic_x2 ? VMX_CPU2_X2APIC : 0));
+}
+
+/*
  * The longest stay in the guest.  The host's timer tick ends nearly all earlier;
  * this is for a host without ticks, and for CPUs that take no interrupt out of a
  * guest with IF = 0 (Bochs does not).
@@ -405,6 +424,7 @@ void vmx_run(struct halo_cpu *cpu)
 	vmx_set(f, VMCS_GUEST_RSP, cpu->gpr[GPR_RSP]);
 	vmx_set(f, VMCS_GUEST_RFLAGS, cpu->rflags);
 	vmx_flush_prepare(cpu, f);
+	vmx_apic_prepare(cpu, f);
 	vmx_event_prepare(cpu, vmx);
 	vmx_windows_prepare(cpu, vmx);
 	vmx_host_prepare(f);

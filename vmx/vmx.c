@@ -16,6 +16,7 @@
  */
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
@@ -31,9 +32,9 @@ DEFINE_PER_CPU(struct vmx_host, vmx_host);
 
 u64 vmx_caps[VMX_CAPS];
 struct vmx_controls vmx_controls;
-u64 vmx_msr_bitmap_pa;
+u64 vmx_msr_bitmap_pa[2];	/* of a guest whose x2APIC is virtual: the second */
 
-static struct page *vmx_msr_bitmap;
+static struct page *vmx_msr_bitmap[2];
 static char vmx_text[120];
 
 /*
@@ -44,6 +45,23 @@ static const u32 vmx_msr_through[] = {
 	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 };
+
+/*
+ * Registers of a virtual x2APIC, all as it last had them; not the timer's current
+ * count, which has to be computed.  Written without an exit: TPR, EOI, self-IPI.
+ */
+static const struct {
+	u32 first, last;
+} vmx_x2apic_read[] = {
+	{ 0x802, 0x803 }, { 0x808, 0x808 }, { 0x80a, 0x80a }, { 0x80d, 0x80d }, { 0x80f, 0x828 },
+	{ 0x830, 0x830 }, { 0x832, 0x838 }, { 0x83e, 0x83e },
+};
+
+static const u32 vmx_x2apic_write[] = { 0x808, 0x80b, 0x83f };
+
+static bool vmx_apicv = true;
+module_param_named(apicv, vmx_apicv, bool, 0444);
+MODULE_PARM_DESC(apicv, "let the CPU deliver interrupts (VT-x), if it can");
 
 static void vmx_probe(struct halo_caps *caps)
 {
@@ -70,6 +88,10 @@ static void vmx_probe(struct halo_caps *caps)
 		caps->text = vmx_text;
 		return;
 	}
+	if (vmx_apicv)
+		vmx_controls_apic(vmx_caps, &vmx_controls);
+	caps->virt_intr = vmx_controls.apic;
+	caps->virt_intr_off = !vmx_apicv;
 	caps->format = vmx_caps[VMX_CAP_EPT_VPID] & VMX_CAP_EPT_AD ? &gpt_ept : &gpt_ept_noad;
 	caps->nrips = true;
 	caps->flush_by_asid = vmx_controls.cpu2 & VMX_CPU2_VPID;
@@ -81,18 +103,36 @@ static void vmx_probe(struct halo_caps *caps)
 }
 
 /* One bit per MSR in four parts of 1 KiB: reads, then writes, of two ranges (24.6.9). */
-static void vmx_msr_allow(u8 *map, u32 msr)
+static void vmx_msr_allow(u8 *map, u32 msr, bool write)
 {
-	u8 *part = map + (msr >= 0xc0000000 ? 0x400 : 0);
+	u8 *part = map + (msr >= 0xc0000000 ? 0x400 : 0) + (write ? 0x800 : 0);
 	u32 bit = msr & 0x1fff;
 
 	part[bit / 8] &= ~BIT(bit % 8);
-	part[0x800 + bit / 8] &= ~BIT(bit % 8);
+}
+
+static void vmx_msr_bitmap_fill(u8 *map, bool x2apic)
+{
+	unsigned int i;
+	u32 msr;
+
+	memset(map, 0xff, PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(vmx_msr_through); i++) {
+		vmx_msr_allow(map, vmx_msr_through[i], false);
+		vmx_msr_allow(map, vmx_msr_through[i], true);
+	}
+	if (!x2apic)
+		return;
+	for (i = 0; i < ARRAY_SIZE(vmx_x2apic_read); i++)
+		for (msr = vmx_x2apic_read[i].first; msr <= vmx_x2apic_read[i].last; msr++)
+			vmx_msr_allow(map, msr, false);
+	for (i = 0; i < ARRAY_SIZE(vmx_x2apic_write); i++)
+		vmx_msr_allow(map, vmx_x2apic_write[i], true);
 }
 
 static void vmx_teardown(void)
 {
-	unsigned int cpu;
+	unsigned int cpu, i;
 
 	for_each_possible_cpu(cpu) {
 		struct vmx_host *h = per_cpu_ptr(&vmx_host, cpu);
@@ -101,22 +141,24 @@ static void vmx_teardown(void)
 			__free_page(h->region);
 		memset(h, 0, sizeof(*h));
 	}
-	if (vmx_msr_bitmap)
-		__free_page(vmx_msr_bitmap);
-	vmx_msr_bitmap = NULL;
+	for (i = 0; i < 2; i++) {
+		if (vmx_msr_bitmap[i])
+			__free_page(vmx_msr_bitmap[i]);
+		vmx_msr_bitmap[i] = NULL;
+	}
 }
 
 static int vmx_setup(void)
 {
 	unsigned int cpu, i;
 
-	vmx_msr_bitmap = alloc_page(GFP_KERNEL);
-	if (!vmx_msr_bitmap)
-		return -ENOMEM;
-	memset(page_address(vmx_msr_bitmap), 0xff, PAGE_SIZE);
-	for (i = 0; i < ARRAY_SIZE(vmx_msr_through); i++)
-		vmx_msr_allow(page_address(vmx_msr_bitmap), vmx_msr_through[i]);
-	vmx_msr_bitmap_pa = page_to_phys(vmx_msr_bitmap);
+	for (i = 0; i < 2; i++) {
+		vmx_msr_bitmap[i] = alloc_page(GFP_KERNEL);
+		if (!vmx_msr_bitmap[i])
+			goto nomem;
+		vmx_msr_bitmap_fill(page_address(vmx_msr_bitmap[i]), i);
+		vmx_msr_bitmap_pa[i] = page_to_phys(vmx_msr_bitmap[i]);
+	}
 
 	for_each_possible_cpu(cpu) {
 		struct vmx_host *h = per_cpu_ptr(&vmx_host, cpu);

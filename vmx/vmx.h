@@ -117,7 +117,7 @@ DECLARE_PER_CPU(struct vmx_host, vmx_host);
 
 extern u64 vmx_caps[VMX_CAPS];
 extern struct vmx_controls vmx_controls;
-extern u64 vmx_msr_bitmap_pa;
+extern u64 vmx_msr_bitmap_pa[2];
 
 static inline struct vmx_cpu *to_vmx(struct halo_cpu *cpu)
 {

@@ -128,6 +128,8 @@ static void every_forced_bit_is_honoured(void **state)
 			caps[which[i]] = (u64)may << 32 | must;
 		}
 		vmx_controls_choose(caps, &c, text, sizeof(text));
+		if (round & 2)
+			vmx_controls_apic(caps, &c);
 		for (i = 0; i < 5; i++) {
 			u32 got = (const u32[]){ c.pin, c.cpu, c.cpu2, c.exit, c.entry }[i];
 			u32 except = i == 1 ? windows : i == 4 ? VMX_ENTRY_IA32E : 0;
@@ -137,6 +139,50 @@ static void every_forced_bit_is_honoured(void **state)
 			assert_int_equal(got & ~may, 0);
 		}
 	}
+}
+
+/* All that the CPU needs to deliver interrupts, or nothing of it. */
+static void apic_virtualization_is_whole_or_none(void **state)
+{
+	static const struct {
+		u8 cap;
+		u32 bit;
+	} need[] = {
+		{ VMX_CAP_TRUE_CPU, VMX_CPU_TPR_SHADOW }, { VMX_CAP_CPU2, VMX_CPU2_X2APIC },
+		{ VMX_CAP_CPU2, VMX_CPU2_APIC_REGISTER }, { VMX_CAP_CPU2, VMX_CPU2_VIRT_INTR },
+	};
+	const u32 cpu2 = VMX_CPU2_APIC_REGISTER | VMX_CPU2_VIRT_INTR;
+	const u32 cr8 = VMX_CPU_CR8_LOAD | VMX_CPU_CR8_STORE;
+	static struct vmx_controls c, plain;	/* with zeroes between the members */
+	u64 caps[VMX_CAPS];
+	char text[80];
+	int i;
+
+	best(caps);
+	assert_int_equal(vmx_controls_choose(caps, &plain, text, sizeof(text)), 0);
+	assert_false(plain.apic || plain.cpu & VMX_CPU_TPR_SHADOW || plain.cpu2 & cpu2);
+	assert_int_equal(plain.cpu & cr8, cr8);
+	c = plain;
+	vmx_controls_apic(caps, &c);
+	assert_true(c.apic);
+	assert_int_equal(c.cpu, (plain.cpu & ~cr8) | VMX_CPU_TPR_SHADOW);
+	/* The mode is the guest's to choose. */
+	assert_int_equal(c.cpu2, plain.cpu2 | cpu2);
+	for (i = 0; i < ARRAY_SIZE(need); i++) {
+		best(caps);
+		caps[need[i].cap] &= ~((u64)need[i].bit << 32);
+		vmx_controls_choose(caps, &plain, text, sizeof(text));
+		c = plain;
+		vmx_controls_apic(caps, &c);
+		assert_memory_equal(&c, &plain, sizeof(c));
+	}
+	/* CR8 exits that can't be switched off. */
+	best(caps);
+	caps[VMX_CAP_TRUE_CPU] |= VMX_CPU_CR8_LOAD;
+	vmx_controls_choose(caps, &plain, text, sizeof(text));
+	c = plain;
+	vmx_controls_apic(caps, &c);
+	assert_memory_equal(&c, &plain, sizeof(c));
 }
 
 /* The timer stops when the bit that it watches has changed as often as it was told. */
@@ -233,6 +279,7 @@ int main(void)
 		cmocka_unit_test(what_is_missing_has_a_name),
 		cmocka_unit_test(a_list_of_names_fits_its_room),
 		cmocka_unit_test(every_forced_bit_is_honoured),
+		cmocka_unit_test(apic_virtualization_is_whole_or_none),
 		cmocka_unit_test(the_timer_is_never_early_and_hardly_late),
 		cmocka_unit_test(fields_are_asked_once),
 		cmocka_unit_test(an_exit_makes_the_guests_fields_unknown),

@@ -454,6 +454,248 @@ TEST(masked_timer_stays_quiet)
 	CHECK_EQ(got[0], 0);
 }
 
+/* ---- what a CPU with APIC virtualization does by itself, in x2APIC mode ---- */
+
+static u64 x2_isr[4];	/* of the LAPIC, while each handler ran: ISR 40..7f, PPR */
+
+static inline void x2_on(void)
+{
+	wrmsr(0x1b, rdmsr(0x1b) | BIT(10));
+	wrmsr(0x80f, 0x1ff);
+}
+
+static void count_x2_order(struct g_frame *f)
+{
+	if (seen < 4)
+		x2_isr[seen] = rdmsr(0x812) | rdmsr(0x813) << 32;
+	if (seen < 16)
+		order[seen] = f->vector;
+	seen++;
+	wrmsr(0x80b, 0);
+}
+
+GUEST void waits_for_if(void)
+{
+	u64 until;
+
+	g_handler[0x51] = count_x2;
+	x2_on();
+	sti();
+	cli();
+	wrmsr(0x83f, 0x51);
+	/* The host's interrupts come meanwhile. */
+	until = rdtsc() + 8000000;
+	while (rdtsc() < until)
+		nop();
+	got[0] = seen;
+	got[1] = rdmsr(0x822);
+	sti();
+	nop();
+	nop();
+	cli();
+	got[2] = seen;
+	got[3] = rdmsr(0x822);
+}
+
+TEST(a_pending_interrupt_waits_for_if)
+{
+	guest(vm_new()->cpu[0], waits_for_if, 0);
+	CHECK_EQ(got[0], 0);
+	CHECK_EQ(got[1], BIT(0x11));
+	CHECK_EQ(got[2], 1);
+	CHECK_EQ(got[3], 0);
+}
+
+GUEST void priorities_x2(void)
+{
+	g_handler[0x51] = count_x2_order;
+	g_handler[0x61] = count_x2_order;
+	g_handler[0x71] = count_x2_order;
+	x2_on();
+	wrmsr(0x83f, 0x51);
+	wrmsr(0x83f, 0x71);
+	wrmsr(0x83f, 0x61);
+	got[0] = rdmsr(0x822) | rdmsr(0x823) << 32;
+	sti();
+	nop();
+	nop();
+	nop();
+	cli();
+	got[1] = rdmsr(0x822) | rdmsr(0x823) << 32 | rdmsr(0x812) | rdmsr(0x813) << 32;
+}
+
+TEST(highest_priority_first_x2apic)
+{
+	guest(vm_new()->cpu[0], priorities_x2, 0);
+	CHECK_EQ(got[0], BIT(0x11) | BIT(32 + 1) | BIT(32 + 0x11));
+	CHECK_EQ(seen, 3);
+	CHECK_EQ(order[0], 0x71);
+	CHECK_EQ(order[1], 0x61);
+	CHECK_EQ(order[2], 0x51);
+	CHECK_EQ(x2_isr[0], BIT(32 + 0x11));
+	CHECK_EQ(x2_isr[1], BIT(32 + 1));
+	CHECK_EQ(x2_isr[2], BIT(0x11));
+	CHECK_EQ(got[1], 0);
+}
+
+static void nest(struct g_frame *f)
+{
+	u64 me = f->vector;
+
+	order[seen++] = me;
+	if (me == 0x51) {
+		got[2] = rdmsr(0x80a);
+		wrmsr(0x83f, 0x52);	/* of the same class: after this one's EOI */
+		wrmsr(0x83f, 0x91);	/* of a higher one: now */
+		sti();
+		nop();
+		got[0] = seen;
+		cli();
+		got[1] = rdmsr(0x80a);
+	}
+	wrmsr(0x80b, 0);
+	if (me == 0x51) {
+		sti();
+		nop();
+		got[3] = seen;
+		cli();
+	}
+}
+
+GUEST void nested(void)
+{
+	g_handler[0x51] = nest;
+	g_handler[0x52] = nest;
+	g_handler[0x91] = nest;
+	x2_on();
+	sti();
+	wrmsr(0x83f, 0x51);
+	nop();
+	cli();
+	got[4] = rdmsr(0x80a);
+}
+
+TEST(nested_interrupts_by_class)
+{
+	guest(vm_new()->cpu[0], nested, 0);
+	CHECK_EQ(got[2], 0x50);
+	CHECK_EQ(got[0], 2);
+	CHECK_EQ(got[1], 0x50);
+	CHECK_EQ(got[3], 3);
+	CHECK_EQ(order[0], 0x51);
+	CHECK_EQ(order[1], 0x91);
+	CHECK_EQ(order[2], 0x52);
+	CHECK_EQ(got[4], 0);
+}
+
+GUEST void tpr_x2(void)
+{
+	g_handler[0x51] = count_x2;
+	x2_on();
+	wrmsr(0x808, 0x5f);
+	asm volatile("mov %%cr8, %0" : "=r"(got[0]));
+	got[1] = rdmsr(0x80a);
+	wrmsr(0x83f, 0x51);
+	sti();
+	nop();
+	got[2] = seen;
+	wrmsr(0x808, 0x4f);
+	nop();
+	got[3] = seen;
+	asm volatile("mov %0, %%cr8" : : "r"(9ull));
+	got[4] = rdmsr(0x808);
+	wrmsr(0x83f, 0x51);
+	nop();
+	got[5] = seen;
+	asm volatile("mov %0, %%cr8" : : "r"(0ull));
+	nop();
+	got[6] = seen;
+	cli();
+	got[7] = TRY("wrmsr", : : "c"(0x808), "a"(0x100), "d"(0));
+	got[8] = TRY("wrmsr", : : "c"(0x83f), "a"(0x100), "d"(0));
+	got[9] = TRY("wrmsr", : : "c"(0x80a), "a"(0), "d"(0));
+	got[10] = TRY("rdmsr", : : "c"(0x80b) : "eax", "edx");
+	got[11] = TRY("rdmsr", : : "c"(0x83f) : "eax", "edx");
+	wrmsr(0x83f, 5);	/* illegal: an error, no interrupt */
+	wrmsr(0x828, 0);
+	got[12] = rdmsr(0x828);
+}
+
+TEST(task_priority_x2apic)
+{
+	guest(vm_new()->cpu[0], tpr_x2, 0);
+	CHECK_EQ(got[0], 5);
+	CHECK_EQ(got[1], 0x5f);
+	CHECK_EQ(got[2], 0);
+	CHECK_EQ(got[3], 1);
+	CHECK_EQ(got[4], 0x90);
+	CHECK_EQ(got[5], 1);
+	CHECK_EQ(got[6], 2);
+	CHECK_EQ(got[7], 13);
+	CHECK_EQ(got[8], 13);
+	CHECK_EQ(got[9], 13);
+	CHECK_EQ(got[10], 13);
+	CHECK_EQ(got[11], 13);
+	CHECK_EQ(got[12], BIT(5));
+}
+
+/* Switched off by software it takes no self-IPI; on again, it does. */
+GUEST void soft_off_x2(void)
+{
+	g_handler[0x51] = count_x2;
+	x2_on();
+	sti();
+	wrmsr(0x80f, 0xff);
+	wrmsr(0x83f, 0x51);
+	nop();
+	got[0] = seen;
+	wrmsr(0x80f, 0x1ff);
+	wrmsr(0x83f, 0x51);
+	nop();
+	got[1] = seen;
+	cli();
+}
+
+TEST(soft_disabled_takes_no_self_ipi)
+{
+	guest(vm_new()->cpu[0], soft_off_x2, 0);
+	CHECK_EQ(got[0], 0);
+	CHECK_EQ(got[1], 1);
+}
+
+GUEST void eois_x2(u64 n)
+{
+	g_handler[0x51] = count_x2;
+	x2_on();
+	sti();
+	for (; n; n--) {
+		wrmsr(0x83f, 0x51);
+		nop();
+	}
+	cli();
+}
+
+/* What is saved by the CPU: exits for a thousand interrupts from their sending to EOI. */
+TEST(exits_of_a_thousand_self_ipis)
+{
+	struct halo_vcpu_stats a = { .size = sizeof(a) }, b = { .size = sizeof(b) };
+	struct halo_cap_query q = { .size = sizeof(q), .cap = HALO_CAP_VIRT_INTR };
+	struct vcpu *v = vm_new()->cpu[0];
+
+	CHECK(!ioctl(v->vm->dev, HALO_GET_CAP, &q));
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_STATS, &a));
+	guest(v, eois_x2, 1000);
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_STATS, &b));
+	CHECK_EQ(seen, 1000);
+	ktap_note("virtual interrupts: %llu; %llu exits, %llu of them MSRs",
+		  (unsigned long long)q.value, (unsigned long long)(b.exits - a.exits),
+		  (unsigned long long)(b.msr - a.msr));
+	if (q.value)
+		CHECK(b.msr - a.msr < 10);
+	else
+		CHECK(b.msr - a.msr >= 2000);
+}
+
 /* ---- from outside ---- */
 
 GUEST void outside(void)
@@ -501,6 +743,76 @@ TEST(msi_level_gives_an_eoi_exit)
 	answer(v, 0);
 	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
 	CHECK_EQ(seen, 1);
+	answer(v, 0);
+	guest_end(v);
+}
+
+GUEST void outside_x2(void)
+{
+	g_handler[0x52] = count_x2_order;
+	g_handler[0x53] = count_x2_order;
+	x2_on();
+	outb(0x60, 0);
+	sti();
+	nop();
+	nop();
+	cli();
+	outb(0x61, 0);
+}
+
+TEST(level_and_edge_x2apic)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest_begin(v, outside_x2, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	CHECK_EQ(msi(vm, MSI_TO(0), 0xc000 | 0x52), 1);
+	CHECK_EQ(msi(vm, MSI_TO(0), 0x53), 1);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_EOI)->data, 0x52);
+	CHECK_EQ(seen, 2);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
+	CHECK_EQ(order[0], 0x53);
+	CHECK_EQ(order[1], 0x52);
+	/* What was level-triggered once is not for ever. */
+	answer(v, 0);
+	guest_end(v);
+	seen = 0;
+	guest_begin(v, outside_x2, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	CHECK_EQ(msi(vm, MSI_TO(0), 0x52), 1);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
+	CHECK_EQ(seen, 1);
+	answer(v, 0);
+	guest_end(v);
+}
+
+/* Userspace takes the registers out between request and delivery, and puts them back. */
+TEST(pending_and_in_service_are_saved)
+{
+	static struct halo_lapic_state s = { .size = sizeof(s) };
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest_begin(v, outside_x2, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	CHECK_EQ(msi(vm, MSI_TO(0), 0x52), 1);
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_LAPIC, &s));
+	CHECK_EQ(*(u32 *)(s.regs + 0x220), BIT(0x12));
+	*(u32 *)(s.regs + 0x220) |= BIT(0x13);
+	*(u32 *)(s.regs + 0x180 + 0x20) |= BIT(0x13);	/* level-triggered */
+	CHECK(!ioctl(v->fd, HALO_VCPU_SET_LAPIC, &s));
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_EOI)->data, 0x53);
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_LAPIC, &s));
+	CHECK_EQ(*(u32 *)(s.regs + 0x120), 0);
+	CHECK_EQ(*(u32 *)(s.regs + 0x220), BIT(0x12));
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->addr, 0x61);
+	CHECK_EQ(seen, 2);
 	answer(v, 0);
 	guest_end(v);
 }

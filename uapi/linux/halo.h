@@ -54,6 +54,8 @@
  * @HALO_CAP_SMP: more than one vCPU
  * @HALO_CAP_VNMI: the CPU tracks NMI blocking for the guest
  * @HALO_CAP_IRQFD: HALO_VM_SET_IRQFD
+ * @HALO_CAP_VIRT_INTR: the CPU delivers interrupts, and has an x2APIC's EOI, TPR and
+ *	self-IPI, without an exit
  * @HALO_CAP_MAX: one past the last
  */
 enum halo_cap {
@@ -76,6 +78,7 @@ enum halo_cap {
 	HALO_CAP_SMP = 16,
 	HALO_CAP_VNMI = 17,
 	HALO_CAP_IRQFD = 18,
+	HALO_CAP_VIRT_INTR = 19,
 	HALO_CAP_MAX
 };
 
@@ -252,6 +255,9 @@ enum halo_zone_mode {
  * an address.  REMOVE names a zone by @bus, @addr, @len and, if others share
  * these, @match; REPLACE names it in the same way and puts this one in its
  * place.  When SET_ZONE returns, no vCPU acts on what was there before.
+ *
+ * No zone is asked about MSRs that the guest has in the CPU: FS_BASE, GS_BASE,
+ * KERNEL_GS_BASE, SYSENTER_*, and with HALO_CAP_VIRT_INTR those of an x2APIC.
  *
  * A read of a POSTED or DOORBELL zone, and a string instruction (INS, OUTS), is
  * SYNC.  A posted exit is complete as it stands; a posted hypercall's @data is
@@ -823,7 +829,7 @@ struct halo_line {
  * @hlt: HLT
  * @faults: second-stage faults mapped
  * @intr: exits for a host interrupt or a timer
- * @injected: interrupts given to the guest
+ * @injected: interrupts given to the guest, but for those that the CPU delivers itself
  * @halted_ns: time spent in HLT, ns
  * @tlb_flushes: flushes of the guest's TLB
  * @decoded: instructions fetched and decoded
