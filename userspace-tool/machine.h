@@ -38,6 +38,9 @@ struct machine_vcpu {
 
 /**
  * struct machine - the PC
+ * @server: answers the exits of vCPUs that are parked
+ * @server_started: @server exists
+ * @server_done: it has ended
  * @lock: over all devices and the console
  * @stop: nonzero: the machine ends; set once, read without a lock
  */
@@ -49,6 +52,9 @@ struct machine {
 	u64 rsdp;
 	bool sleep;		/* the guest asked for S3 */
 	struct machine_vcpu vcpu[MAX_CPUS];
+	pthread_t server;
+	bool server_started;
+	bool server_done;
 
 	pthread_mutex_t lock;
 	struct bus pio;

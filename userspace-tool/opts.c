@@ -30,7 +30,7 @@ struct opt {
 };
 
 enum {
-	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI,
+	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI, O_RING,
 };
 
 static const struct opt options[] = {
@@ -39,6 +39,8 @@ static const struct opt options[] = {
 	{ "cmdline", "TEXT", "kernel command line", 'p', V_RUN },
 	{ "cpus", "N", "number of vCPUs (1)", 'c', V_RUN },
 	{ "memory", "SIZE", "RAM with K, M, G or T; a plain number is MiB (256M)", 'm', V_RUN },
+	{ "ring", "HOW", "who answers exits: inline, each vCPU's thread, or parked, one for all (inline)",
+	  O_RING, V_RUN },
 	{ "serial", "WHERE", "COM1: stdio, file=PATH or none (stdio)", O_SERIAL, V_RUN },
 	{ "device", "NAME", "add a device: testdev (exit port 0xf4 and more)", O_DEVICE, V_RUN },
 	{ "timeout", "SECONDS", "stop the guest after this long, exit code 124", O_TIMEOUT, V_RUN },
@@ -207,6 +209,11 @@ static int set_option(struct run_config *c, int key, const char *arg)
 		return set_cpus(c, arg);
 	case 'm':
 		return set_memory(c, arg);
+	case O_RING:
+		c->parked = !strcmp(arg, "parked");
+		if (!c->parked && strcmp(arg, "inline"))
+			return bad("run", "--ring", "neither inline nor parked");
+		return 0;
 	case O_SERIAL:
 		return set_serial(c, arg);
 	case O_DEVICE:

@@ -20,6 +20,7 @@ enum serial_kind {
  * @name: the guest's name
  * @memory: bytes of RAM
  * @cpus: vCPUs
+ * @parked: vCPUs wait in the kernel, one thread serves them all
  * @serial: where COM1 goes
  * @serial_path: file for SERIAL_FILE
  * @testdev: --device testdev
@@ -33,6 +34,7 @@ struct run_config {
 	const char *name;
 	u64 memory;
 	unsigned int cpus;
+	bool parked;
 	enum serial_kind serial;
 	const char *serial_path;
 	bool testdev;

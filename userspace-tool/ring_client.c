@@ -2,7 +2,7 @@
 /*
  * The user's side of a vCPU's exit and reply rings.
  *
- * One thread per vCPU uses it. This side writes only the REPLIES header: @tail
+ * One thread at a time uses it. This side writes only the REPLIES header: @tail
  * (replies given) and @head (exits taken); an index is published after the entry
  * it covers was written or read. The module is trusted not to lie, but a broken
  * ring is an error here too, not a crash.
@@ -100,4 +100,28 @@ int ring_put_reply(struct ring_client *rc, const struct halo_reply *r)
 	rc->reply[rc->tail & rc->mask] = *r;
 	store_release(&rc->replies->tail, ++rc->tail);
 	return 0;
+}
+
+/**
+ * ring_peer_sleeps() - an index was stored: must the vCPU's doorbell be rung?
+ * @rc: the client
+ */
+bool ring_peer_sleeps(const struct ring_client *rc)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&rc->exits->flags, __ATOMIC_RELAXED) & HALO_RING_NEED_WAKE;
+}
+
+/**
+ * ring_sleep() - about to sleep in poll(), or awake again
+ * @rc: the client
+ * @sleep: which
+ *
+ * Return: whether the caller may sleep: no exit has come meanwhile.
+ */
+bool ring_sleep(struct ring_client *rc, bool sleep)
+{
+	__atomic_store_n(&rc->replies->flags, sleep ? HALO_RING_NEED_WAKE : 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return load_acquire(&rc->exits->tail) == rc->head;
 }

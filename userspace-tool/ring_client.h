@@ -30,5 +30,7 @@ int ring_client_init(struct ring_client *rc, const void *exits, u64 exits_bytes,
 		     void *replies, u64 replies_bytes, u32 entries);
 int ring_next_exit(struct ring_client *rc, struct halo_exit *x);
 int ring_put_reply(struct ring_client *rc, const struct halo_reply *r);
+bool ring_peer_sleeps(const struct ring_client *rc);
+bool ring_sleep(struct ring_client *rc, bool sleep);
 
 #endif /* HALO_TOOL_RING_CLIENT_H */

@@ -5,8 +5,12 @@
  * One thread per vCPU. Devices are touched under the machine's lock only; the
  * rings and the STATE page belong to the thread. A thread ends when the machine
  * stops, or stops the machine when its vCPU can't go on.
+ *
+ * With --ring parked RUN comes back for no exit: the rings and STATE pages of all
+ * vCPUs belong to one more thread, the server, which sleeps when there is nothing.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -211,6 +215,13 @@ static void answer(struct machine_vcpu *v, const struct halo_exit *x, struct hal
 	}
 }
 
+/* An index went forward, for which a parked vCPU may be waiting. */
+static void ring_bell(struct machine_vcpu *v)
+{
+	if (v->m->cfg->parked && ring_peer_sleeps(&v->hv.ring))
+		ioctl(v->hv.fd, HALO_VCPU_DOORBELL);
+}
+
 static int drain(struct machine_vcpu *v)
 {
 	struct halo_exit x;
@@ -227,10 +238,10 @@ static int drain(struct machine_vcpu *v)
 		v->exits[x.type < EXIT_TYPES ? x.type : 0]++;
 		reply.seq = x.seq;
 		answer(v, &x, &reply);
-		if (!(x.flags & HALO_EXIT_F_SYNC) || machine_stopping(v->m))
-			continue;
-		if (ring_put_reply(&v->hv.ring, &reply) < 0)
+		if ((x.flags & HALO_EXIT_F_SYNC) && !machine_stopping(v->m) &&
+		    ring_put_reply(&v->hv.ring, &reply) < 0)
 			machine_stop(v->m, EC_INTERNAL, true, "vCPU %u: the reply ring is full", v->hv.id);
+		ring_bell(v);
 	}
 	return n;
 }
@@ -241,10 +252,14 @@ static void *vcpu_main(void *arg)
 	struct machine *m = v->m;
 	unsigned int empty = 0;
 
+	v->hv.state->flags = m->cfg->parked ? HALO_RUN_PARKED : 0;
 	while (!machine_stopping(m)) {
 		if (ioctl(v->hv.fd, HALO_VCPU_RUN) < 0) {
-			if (errno == EINTR || errno == EAGAIN)
+			if (errno == EINTR || errno == EAGAIN) {
+				if (!m->cfg->parked)
+					drain(v);
 				continue;
+			}
 			if (!machine_stopping(m))
 				machine_stop(m, EC_INTERNAL, true, "vCPU %u: RUN: %s", v->hv.id,
 					     strerror(errno));
@@ -256,6 +271,54 @@ static void *vcpu_main(void *arg)
 	}
 	__atomic_store_n(&v->done, true, __ATOMIC_RELEASE);
 	return NULL;
+}
+
+/* Nothing to do: sleep until there is, or a signal tells to look at the machine. */
+static void server_sleep(struct machine *m)
+{
+	struct pollfd p[MAX_CPUS];
+	unsigned int i, n = m->cfg->cpus;
+	bool idle = true;
+
+	for (i = 0; i < n; i++) {
+		p[i] = (struct pollfd){ .fd = m->vcpu[i].hv.fd, .events = POLLIN };
+		idle &= ring_sleep(&m->vcpu[i].hv.ring, true);
+	}
+	if (idle && !machine_stopping(m))
+		poll(p, n, -1);
+	for (i = 0; i < n; i++)
+		ring_sleep(&m->vcpu[i].hv.ring, false);
+}
+
+static void *server_main(void *arg)
+{
+	struct machine *m = arg;
+	unsigned int i;
+	int n;
+
+	while (!machine_stopping(m)) {
+		n = 0;
+		for (i = 0; i < m->cfg->cpus; i++)
+			n += drain(&m->vcpu[i]);
+		if (!n)
+			server_sleep(m);
+	}
+	__atomic_store_n(&m->server_done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* A signal may come just before the call that it is to end: repeat until the thread is out. */
+static void thread_stop(pthread_t thread, const bool *done, int vcpu_fd)
+{
+	struct timespec ms = { 0, 1000000 };
+
+	while (!__atomic_load_n(done, __ATOMIC_ACQUIRE)) {
+		if (vcpu_fd >= 0)
+			ioctl(vcpu_fd, HALO_VCPU_KICK);
+		pthread_kill(thread, KICK_SIGNAL);
+		nanosleep(&ms, NULL);
+	}
+	pthread_join(thread, NULL);
 }
 
 /**
@@ -286,6 +349,12 @@ int vcpus_start(struct machine *m)
 		snprintf(name, sizeof(name), "halo-vcpu-%u", i % 1000);
 		pthread_setname_np(v->thread, name);
 	}
+	if (!r && m->cfg->parked) {
+		r = pthread_create(&m->server, NULL, server_main, m);
+		m->server_started = !r;
+		if (!r)
+			pthread_setname_np(m->server, "halo-server");
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r)
 		r = msg_fail(EC_ERROR, "threads", "raise the limit (ulimit -u)", "%s", strerror(r));
@@ -298,21 +367,16 @@ int vcpus_start(struct machine *m)
  */
 void vcpus_stop(struct machine *m)
 {
-	struct timespec ms = { 0, 1000000 };
 	unsigned int i;
 
+	if (m->server_started)
+		thread_stop(m->server, &m->server_done, -1);
+	m->server_started = false;
 	for (i = 0; i < m->cfg->cpus; i++) {
 		struct machine_vcpu *v = &m->vcpu[i];
 
-		if (!v->started)
-			continue;
-		/* A signal may come just before RUN: repeat until the thread is out. */
-		while (!__atomic_load_n(&v->done, __ATOMIC_ACQUIRE)) {
-			ioctl(v->hv.fd, HALO_VCPU_KICK);
-			pthread_kill(v->thread, KICK_SIGNAL);
-			nanosleep(&ms, NULL);
-		}
-		pthread_join(v->thread, NULL);
+		if (v->started)
+			thread_stop(v->thread, &v->done, v->hv.fd);
 		v->started = false;
 	}
 }

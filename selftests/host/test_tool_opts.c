@@ -66,6 +66,7 @@ static void test_defaults(void **state)
 	assert_null(c.initrd);
 	assert_int_equal(c.memory, 256 * MIB);
 	assert_int_equal(c.cpus, 1);
+	assert_false(c.parked);
 	assert_int_equal(c.serial, SERIAL_STDIO);
 	assert_string_equal(said, "");
 }
@@ -102,6 +103,7 @@ static void test_mistakes(void **state)
 	refused("--frob", RUN(&c, "-k", "k", "--frob"));
 	refused("-z", RUN(&c, "-k", "k", "-z"));
 	refused("more", RUN(&c, "-k", "k", "more"));
+	refused("--ring", RUN(&c, "-k", "k", "--ring", "round"));
 	refused("--cpus", RUN(&c, "-k", "k", "-c", "0"));
 	refused("--cpus", RUN(&c, "-k", "k", "-c", "65"));
 	refused("--cpus", RUN(&c, "-k", "k", "-c", "-1"));

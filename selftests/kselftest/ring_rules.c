@@ -489,22 +489,30 @@ TEST_SECONDS(hostile_peer, 200)
 	u32 vms = 0, runs = 0, ok = 0, broken = 0;
 	u64 longest = 0;
 	timer_t timer;
+	sigset_t set;
 
 	/* A PARKED wait for what the peer never gives ends at a signal. */
 	sigaction(SIGALRM, &sa, NULL);
 	CHECK(!timer_create(CLOCK_MONOTONIC, &ev, &timer));
 	CHECK(!timer_settime(timer, 0, &it, NULL));
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
 	while (__atomic_load_n(&flips, __ATOMIC_RELAXED) < FLIPS) {
-		struct vm *vm = vm_new();
-		struct vcpu *v = vm->cpu[0];
+		struct vcpu *v;
+		struct vm *vm;
 		pthread_t t;
 		u32 i;
 
+		/* The making of a VM may be interrupted, too. */
+		CHECK(!pthread_sigmask(SIG_BLOCK, &set, NULL));
+		vm = vm_new();
+		v = vm->cpu[0];
 		vms++;
 		CHECK(!zone_set(vm, HALO_ZONE_ADD, HALO_BUS_PIO, HALO_ZONE_POSTED, 0x84, 4, 0, 0));
 		guest_begin(v, ins, 0);
 		stop = 0;
 		CHECK(!pthread_create(&t, NULL, hostile, v));
+		CHECK(!pthread_sigmask(SIG_UNBLOCK, &set, NULL));
 		for (i = 0; i < 500; i++) {
 			u64 start = now_ms();
 			int err = run(v);
