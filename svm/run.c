@@ -11,6 +11,7 @@
 #include <linux/instrumentation.h>
 #include <linux/kvm_host.h>
 #include <linux/percpu.h>
+#include <asm/cpufeature.h>
 #include <asm/fpu/xcr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor-flags.h>
@@ -203,18 +204,30 @@ static void svm_event_finish(struct halo_cpu *cpu, struct svm_vmcb *v, u32 injec
 	}
 }
 
+/* For how many exits in a row at one RIP. */
+#define SVM_SHADOW_KEEPS	8
+
 /*
- * An interrupt window right where the guest was in a shadow: an emulated CPU has
- * forgotten the shadow at VMRUN (QEMU 7.2 does).  The guest is still in it; the
- * next entry gives it its instruction, and asks for the window after the next
- * exit only.
+ * An emulated CPU may forget the interrupt shadow at VMRUN (QEMU 7.2 does).  An
+ * interrupt window right there shows it: the guest is still in its shadow; the next
+ * entry gives it its instruction, and asks for the window after the next exit only.
+ * Any other exit at that RIP leaves the guest in it, too, or the interrupt that is to
+ * end the HLT of STI, HLT comes before the HLT.  Only the CPU could tell this from the
+ * next round of a loop of one instruction: so not for ever, and on no real CPU.
  */
 static void svm_shadow_finish(struct halo_cpu *cpu, struct svm_cpu *svm, u8 shadow, u64 rip)
 {
-	if (likely(!shadow || cpu->exit.reason != HW_INTR_WINDOW || cpu->rip != rip))
+	if (likely(!shadow))
 		return;
-	cpu->shadow = shadow;
-	svm->shadow_lost = true;
+	if (cpu->rip != rip) {
+		svm->shadow_kept = 0;
+	} else if (cpu->exit.reason == HW_INTR_WINDOW) {
+		cpu->shadow = shadow;
+		svm->shadow_lost = true;
+	} else if (!cpu->shadow && boot_cpu_has(X86_FEATURE_HYPERVISOR)) {
+		svm->shadow_kept = (svm->shadow_kept + 1) % SVM_SHADOW_KEEPS;
+		cpu->shadow = svm->shadow_kept ? shadow : 0;
+	}
 }
 
 /**

@@ -21,6 +21,7 @@
  * @dr: guest DR0 to DR3, which the VMCB does not hold
  * @dr_active: guest DR7 enables a breakpoint: load DR0 to DR3 around the guest
  * @shadow_lost: the last entry did not take the interrupt shadow along
+ * @shadow_kept: for how many exits at one RIP it was kept alive
  * @cr0: CR0 as the guest sees it
  */
 struct svm_cpu {
@@ -34,6 +35,7 @@ struct svm_cpu {
 	u64 dr[4];
 	bool dr_active;
 	bool shadow_lost;
+	u8 shadow_kept;
 	u64 cr0;
 };
 

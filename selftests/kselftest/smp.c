@@ -126,6 +126,44 @@ TEST_SECONDS(ipi_ping_pong_with_hlt, 60)
 	CHECK_EQ(seen[1], 500);
 }
 
+static volatile bool kicking;
+
+static void *kick_thread(void *arg)
+{
+	struct vcpu **v = arg;
+
+	while (kicking) {
+		ioctl(v[0]->fd, HALO_VCPU_KICK, 0);
+		ioctl(v[1]->fd, HALO_VCPU_KICK, 0);
+		usleep(20);
+	}
+	return NULL;
+}
+
+/* Exits for nothing, also between STI and HLT: the shadow there must outlive them. */
+TEST_SECONDS(ipi_ping_pong_under_kicks, 60)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v[2] = { vm->cpu[0], vcpu_new(vm, 1) };
+	pthread_t t, kicks;
+	void *err;
+
+	guest_begin(v[1], ping, 500);
+	v[1]->s->mp_state = HALO_MP_RUNNABLE;
+	state_set(v[1], HALO_STATE_MP);
+	guest_begin(v[0], ping, 500);
+	kicking = true;
+	CHECK(!pthread_create(&kicks, NULL, kick_thread, v));
+	CHECK(!pthread_create(&t, NULL, ap_thread, v[1]));
+	guest_end(v[0]);
+	CHECK(!pthread_join(t, &err));
+	kicking = false;
+	CHECK(!pthread_join(kicks, NULL));
+	CHECK_EQ((long)err, 0);
+	CHECK_EQ(seen[0], 500);
+	CHECK_EQ(seen[1], 500);
+}
+
 /* ---- vector registers ---- */
 
 GUEST void own_vectors(u64 id)
