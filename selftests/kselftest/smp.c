@@ -148,10 +148,10 @@ TEST_SECONDS(ipi_ping_pong_under_kicks, 60)
 	pthread_t t, kicks;
 	void *err;
 
-	guest_begin(v[1], ping, 500);
+	guest_begin(v[1], ping, 100);
 	v[1]->s->mp_state = HALO_MP_RUNNABLE;
 	state_set(v[1], HALO_STATE_MP);
-	guest_begin(v[0], ping, 500);
+	guest_begin(v[0], ping, 100);
 	kicking = true;
 	CHECK(!pthread_create(&kicks, NULL, kick_thread, v));
 	CHECK(!pthread_create(&t, NULL, ap_thread, v[1]));
@@ -160,8 +160,8 @@ TEST_SECONDS(ipi_ping_pong_under_kicks, 60)
 	kicking = false;
 	CHECK(!pthread_join(kicks, NULL));
 	CHECK_EQ((long)err, 0);
-	CHECK_EQ(seen[0], 500);
-	CHECK_EQ(seen[1], 500);
+	CHECK_EQ(seen[0], 100);
+	CHECK_EQ(seen[1], 100);
 }
 
 /* ---- vector registers ---- */
