@@ -12,6 +12,7 @@
 #include <linux/kvm_host.h>
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
+#include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor-flags.h>
@@ -271,6 +272,9 @@ void svm_run(struct halo_cpu *cpu)
 	halo_host_dr_load(svm->dr, svm->dr_active);
 	svm_enter(cpu, svm, h->host_pa);
 	halo_host_dr_put();
+	/* VMRUN has loaded DR6, and no exit puts it back: the host's next #DB would tell. */
+	if (unlikely(v->dr6 != DR6_RESERVED))
+		set_debugreg(DR6_RESERVED, 6);
 	cpu->xcr0 = halo_host_xcr0_put(v->cr4) ?: cpu->xcr0;
 	svm_stgi();
 
