@@ -104,6 +104,18 @@ static void __user *user_address(struct halo_mem *mem, u64 gpa, bool write, u64 
 	return (void __user *)(unsigned long)(slot->hva + offset);
 }
 
+/* Page-table entries and registers come by the word: no need for a copy's checks. */
+static bool user_copy(void __user *user, void *buf, u64 n, bool write)
+{
+	if (write)
+		return !copy_to_user(user, buf, n);
+	if (n == sizeof(u64))
+		return !get_user(*(u64 *)buf, (u64 __user *)user);
+	if (n == sizeof(u32))
+		return !get_user(*(u32 *)buf, (u32 __user *)user);
+	return !copy_from_user(buf, user, n);
+}
+
 /**
  * halo_mem_copy() - copy between guest memory and a buffer
  * @mem: guest memory
@@ -130,7 +142,7 @@ int halo_mem_copy(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool wri
 		void __user *user = user_address(mem, gpa, write, &left);
 
 		n = user ? min_t(u64, len, left) : 0;
-		if (!n || (write ? copy_to_user(user, buf, n) : copy_from_user(buf, user, n)))
+		if (!n || !user_copy(user, buf, n, write))
 			ret = -EFAULT;
 		buf += n;
 		gpa += n;

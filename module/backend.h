@@ -166,7 +166,8 @@ enum halo_cr_op { CR_OP_READ, CR_OP_WRITE, CR_OP_CLTS, CR_OP_LMSW };
 /**
  * struct halo_hwexit - why the guest stopped
  * @reason: enum halo_hw_reason
- * @insn_len: length of the instruction at RIP, 0 = the CPU did not tell
+ * @insn_len: length of the instruction at RIP, 0 = the CPU did not tell; HW_MEMORY: told
+ *	only of one that stores and does not read there
  * @insn_avail: bytes in @insn, 0 = the CPU did not tell
  * @insn: bytes at RIP
  */

@@ -97,6 +97,30 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 	return ACCESS_ASK;
 }
 
+/**
+ * halo_doorbell() - a store of unknown size and value: does it ring a doorbell?
+ * @vcpu: the vCPU
+ * @gpa: its first byte
+ *
+ * Spares fetching and decoding the instruction, whose length the CPU has told.
+ *
+ * Return: true if the zone there does not ask for size or value, and has rung.
+ */
+bool halo_doorbell(struct halo_vcpu *vcpu, u64 gpa)
+{
+	const struct halo_zone_desc *zone;
+	bool rung;
+
+	rcu_read_lock();
+	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_MMIO, gpa, 8);
+	rung = zone && zone->mode == HALO_ZONE_DOORBELL && !zone->access;
+	if (rung)
+		halo_host_eventfd_signal(zone->ctx);
+	rcu_read_unlock();
+	vcpu->count.mmio += rung;
+	return rung;
+}
+
 /* The next table, for @z; @ctx: the eventfd of the zone that is gone then. */
 static struct halo_zone_table *halo_zones_next(const struct halo_zone_table *old,
 					       const struct halo_zone *z,

@@ -49,6 +49,21 @@ static unsigned int halo_op_stack_size(void *ctx)
 	return halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_SS].attrib & SEG_ATTR_DB ? 4 : 2;
 }
 
+/*
+ * Is this the access that the CPU has made, translated, found its rights good for, and
+ * told of?  Only where an instruction has no other operand that could be meant.
+ */
+static bool halo_op_told(const struct halo_vcpu *vcpu, const struct halo_insn_mem *mem,
+			 u64 linear)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	unsigned int offset = linear & ~PAGE_MASK;
+
+	return x->reason == HW_MEMORY && vcpu->pending.insn.kind < HALO_INSN_PUSH &&
+	       offset == (x->mem.gpa & ~PAGE_MASK) && offset + mem->size <= PAGE_SIZE &&
+	       (x->mem.write || !(mem->write || mem->rmw));
+}
+
 /* Where the operand is stays in the record, in case it is a device. */
 static int halo_op_mem(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, u64 *val,
 		       bool write)
@@ -59,13 +74,19 @@ static int halo_op_mem(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, 
 
 	n = halo_seg_linear(vcpu, mem->seg & 7, mem->offset, mem->size, mem->write || mem->rmw,
 			    &linear);
-	if (!n)
-		n = halo_gva_pages(vcpu, linear, mem->size, mem->write || mem->rmw, p->gpa);
+	if (n < 0)
+		return n;
+	p->piece = 0;
+	p->got = 0;
+	if (likely(halo_op_told(vcpu, mem, linear))) {
+		p->gpa[0] = vcpu->cpu.exit.mem.gpa;
+		p->first = mem->size;
+		return HALO_INSN_DEVICE;
+	}
+	n = halo_gva_pages(vcpu, linear, mem->size, mem->write || mem->rmw, p->gpa);
 	if (n < 0)
 		return n;
 	p->first = n;
-	p->piece = 0;
-	p->got = 0;
 	return halo_pages_copy(vcpu, p->gpa, n, val, mem->size, write) ? HALO_INSN_DEVICE : 0;
 }
 
@@ -280,5 +301,7 @@ enum halo_next halo_exit_memory(struct halo_vcpu *vcpu)
 		vcpu->exit.data = EFAULT;
 		return halo_forward(vcpu, HALO_EXIT_MEMORY, PEND_MEMORY);
 	}
+	if (x->insn_len && halo_doorbell(vcpu, x->mem.gpa))
+		return halo_skip(vcpu, x->insn_len);
 	return halo_mmio(vcpu);
 }

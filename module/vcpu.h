@@ -380,6 +380,7 @@ enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
 
 /* bus.c */
 enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a);
+bool halo_doorbell(struct halo_vcpu *vcpu, u64 gpa);
 long halo_bus_set_zone(void *obj, void *arg);
 void halo_bus_free(struct halo_vm *vm);
 

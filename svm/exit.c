@@ -66,6 +66,8 @@ static void svm_decode_io(struct halo_hwexit *x, const struct svm_vmcb *v, u64 r
 static void svm_decode_npf(struct halo_hwexit *x, const struct svm_vmcb *v)
 {
 	x->reason = HW_MEMORY;
+	/* The next RIP is saved for instructions only (15.7.1). */
+	x->insn_len = 0;
 	x->mem.gpa = v->exit_info2;
 	x->mem.write = v->exit_info1 & SVM_NPF_WRITE;
 	x->mem.exec = v->exit_info1 & SVM_NPF_EXEC;

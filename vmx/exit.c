@@ -73,6 +73,13 @@ static void vmx_decode_ept(struct halo_hwexit *x, struct vmx_fields *f, u64 qual
 	x->mem.exec = qual & VMX_EPT_FETCH;
 	/* Without a linear address it was the loading of PDPTEs. */
 	x->mem.walk = (qual & of_guest) != of_guest;
+	/*
+	 * Silicon tells the length here as well, though the SDM (28.2.5) does not promise
+	 * it; a hypervisor below us may have made the exit up and not told it.
+	 */
+	if ((qual & (VMX_EPT_READ | VMX_EPT_WRITE)) == VMX_EPT_WRITE && !x->mem.walk &&
+	    !cpu_feature_enabled(X86_FEATURE_HYPERVISOR))
+		x->insn_len = vmx_get(f, VMCS_EXIT_INSN_LEN);
 }
 
 static void vmx_decode_cr(struct halo_hwexit *x, u64 qual)

@@ -556,6 +556,38 @@ GUEST void ring_once(void)
 	outb(PORT, 1);
 }
 
+GUEST void plain_stores(void)
+{
+	volatile u8 *p = (void *)HOLE;
+
+	*p = 1;
+	*(volatile u16 *)(p + 4) = 2;
+	*(volatile u32 *)(p + 8) = 3;
+	*(volatile u64 *)(p + 56) = 4;
+	*(volatile u32 *)(p + 60) = 5;
+	*(volatile u32 *)(p + 62) = 6;
+	got[0] = 1;
+}
+
+/* May be done without decoding: the guest can't tell, and the zone's end holds. */
+TEST(doorbell_of_any_size_and_value)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	int fd = event();
+
+	CHECK(!bell(vm, MMIO, HOLE, 64, fd));
+	guest_begin(v, plain_stores, 0);
+	/* The last one sticks out. */
+	guest_until(v, HALO_EXIT_MMIO);
+	CHECK_EQ(v->x.addr, HOLE + 62);
+	CHECK_EQ(v->x.cookie, 0);
+	CHECK_EQ(rings(fd), 5);
+	answer(v, 0);
+	guest_end(v);
+	CHECK_EQ(got[0], 1);
+}
+
 /* The zone keeps its eventfd; the last reference is put with the zone, or the VM. */
 TEST(eventfd_closed_before_its_zone)
 {

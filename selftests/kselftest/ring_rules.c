@@ -452,8 +452,11 @@ static void *hostile(void *arg)
 			v->replies->head = v->exits->tail - (x >> 32) % 65;
 			break;
 		case 2:
-			if (!(x >> 20 & 0x7ff))
-				word[x & 0x100 ? 0 : 16] = x >> 32;
+			if (x >> 20 & 0x3fff)
+				break;
+			/* It stands for long enough to be seen. */
+			word[x & 0x100 ? 0 : 16] = x >> 32;
+			usleep(2000);
 			break;
 		case 3:
 			v->replies->flags = x >> 32;

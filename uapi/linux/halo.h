@@ -259,6 +259,10 @@ enum halo_zone_mode {
  * No zone is asked about MSRs that the guest has in the CPU: FS_BASE, GS_BASE,
  * KERNEL_GS_BASE, SYSENTER_*, and with HALO_CAP_VIRT_INTR those of an x2APIC.
  *
+ * A store to an MMIO doorbell that asks for no size and no value, 8 bytes or more
+ * before the zone's end, may not be decoded: it is taken to be a plain one (MOV)
+ * and skipped.
+ *
  * A read of a POSTED or DOORBELL zone, and a string instruction (INS, OUTS), is
  * SYNC.  A posted exit is complete as it stands; a posted hypercall's @data is
  * RBX, and so is what @match is compared with; it gives 0 in RAX, and is SYNC
