@@ -230,6 +230,8 @@ struct halo_hwexit {
  *	of use with halo_caps.deadline only
  * @apic_page: the LAPIC's registers, a page; with halo_caps.virt_intr the CPU delivers
  *	what is in its IRR, and moves it to ISR, by itself
+ * @tpr_threshold: class of TPR below which an interrupt can be taken that now can't; at
+ *	most that of the present TPR
  * @apic_changed: the next four are new; cleared by run()
  * @apic_x2: guest is in x2APIC mode: MSRs are that page, too
  * @apic_rvi: highest vector in IRR, or 0
@@ -257,6 +259,7 @@ struct halo_cpu {
 	u64 tsc_offset;
 	u64 deadline;
 	void *apic_page;
+	u8 tpr_threshold;
 	bool apic_changed;
 	bool apic_x2;
 	u8 apic_rvi;
@@ -281,6 +284,8 @@ struct gpt_format;
  * @vnmi: NMI blocking is tracked by the CPU
  * @page_1g: second-stage 1G pages
  * @deadline: run() keeps halo_cpu.deadline
+ * @tpr_shadow: the guest writes TPR in halo_cpu.apic_page, and run() comes back when
+ *	its class goes below halo_cpu.tpr_threshold
  * @virt_intr: the CPU delivers interrupts out of halo_cpu.apic_page by itself
  * @virt_intr_off: it could, but a parameter of the module's says no
  * @format: of the second-stage tables
@@ -294,6 +299,7 @@ struct halo_caps {
 	bool vnmi;
 	bool page_1g;
 	bool deadline;
+	bool tpr_shadow;
 	bool virt_intr;
 	bool virt_intr_off;
 	const struct gpt_format *format;

@@ -887,6 +887,23 @@ unsigned int halo_lapic_status(struct halo_lapic *l)
 }
 
 /**
+ * halo_lapic_threshold() - the TPR that an interrupt waits for
+ * @l: the LAPIC
+ *
+ * Return: the class of the highest vector in IRR, if TPR's is not below it; else 0.
+ */
+u8 halo_lapic_threshold(struct halo_lapic *l)
+{
+	unsigned int class;
+
+	learn(l);
+	if (likely(!l->irr_words))
+		return 0;
+	class = highest(&l->reg[REG_IRR], l->irr_words) >> 4;
+	return class <= halo_lapic_cr8(l) ? class : 0;
+}
+
+/**
  * halo_lapic_extint_pending() - does the 8259 want its interrupt taken
  * @l: the LAPIC
  *

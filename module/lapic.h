@@ -251,6 +251,7 @@ int halo_lapic_pending(struct halo_lapic *l);
 void halo_lapic_ack(struct halo_lapic *l, u8 vector);
 bool halo_lapic_extint_pending(const struct halo_lapic *l);
 unsigned int halo_lapic_status(struct halo_lapic *l);
+u8 halo_lapic_threshold(struct halo_lapic *l);
 
 /* Any context. */
 unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig);

@@ -63,8 +63,10 @@ static bool halo_must_wait(struct halo_vcpu *vcpu)
  */
 static bool halo_enter(struct halo_vcpu *vcpu)
 {
+	struct halo_lapic *l = &vcpu->lapic;
 	struct halo_cpu *cpu = &vcpu->cpu;
 	u64 gen;
+	u32 tpr;
 
 	if (cpu->arch.dirty) {
 		halo_be->state_set(cpu, cpu->arch.dirty);
@@ -86,8 +88,11 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 		vcpu->tlb_gen = gen;
 		cpu->flush_tlb = true;
 	}
-	cpu->cr8 = halo_lapic_cr8(&vcpu->lapic);
-	if (halo_hw.virt_intr && vcpu->lapic.changed)
+	tpr = l->reg[HALO_LAPIC_TPR].v;
+	cpu->cr8 = halo_lapic_cr8(l);
+	if (halo_hw.tpr_shadow)
+		cpu->tpr_threshold = halo_lapic_threshold(l);
+	else if (halo_hw.virt_intr && l->changed)
 		halo_irq_hand_over(vcpu);
 	fpregs_assert_state_consistent();
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
@@ -99,7 +104,9 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	halo_host_guest_ran();
 	/* Release: whoever sees OUTSIDE sees that the guest has stopped. */
 	smp_store_release(&vcpu->mode, MODE_OUTSIDE);
-	vcpu->lapic.stale = halo_hw.virt_intr;
+	l->stale |= halo_hw.virt_intr;
+	if (halo_hw.tpr_shadow && unlikely(l->reg[HALO_LAPIC_TPR].v != tpr))
+		halo_lapic_set_tpr(l, l->reg[HALO_LAPIC_TPR].v);
 	vcpu->bytes_len = 0;
 
 	/* The interrupt that brought us out is taken here, on the guest's account. */

@@ -22,8 +22,9 @@ struct vmx_wanted {
 };
 
 /*
- * Let through: RDTSC (with an offset), INVLPG, INVPCID, CR3, descriptor tables,
- *   RDRAND, RDSEED, PAUSE: EPT and VPID make them the guest's own business.
+ * Let through: RDTSC (with an offset), CR8 (to the LAPIC's page), INVLPG, INVPCID,
+ *   CR3, descriptor tables, RDRAND, RDSEED, PAUSE: EPT and VPID make them the guest's
+ *   own business.
  * Take: everything below that is called "exiting", for the reason beside it.
  * What the guest is not shown (XSAVES, UMWAIT, PCONFIG, VM functions) is not
  * enabled, which makes it #UD.
@@ -41,12 +42,13 @@ static const struct vmx_wanted vmx_wanted[] = {
 	{ CPU, NEED, VMX_CPU_MWAIT, "MWAIT exiting" },		/* likewise; hidden */
 	{ CPU, NEED, VMX_CPU_MONITOR, "MONITOR exiting" },
 	{ CPU, NEED, VMX_CPU_RDPMC, "RDPMC exiting" },		/* the host's counters */
-	{ CPU, NEED, VMX_CPU_CR8_LOAD, "CR8-load exiting" },	/* TPR decides what is next */
-	{ CPU, NEED, VMX_CPU_CR8_STORE, "CR8-store exiting" },
+	{ CPU, NEED, VMX_CPU_TPR_SHADOW, "TPR shadow" },	/* every CPU with EPT has it */
 	{ CPU, NEED, VMX_CPU_MOV_DR, "MOV-DR exiting" },	/* the host's DR0 to DR3 stay */
 	{ CPU, NEED, VMX_CPU_IO, "unconditional I/O exiting" },	/* devices */
 	{ CPU, NEED, VMX_CPU_MSR_BITMAPS, "MSR bitmaps" },
 	{ CPU, NEED, VMX_CPU_SECONDARY, "secondary controls" },
+	{ CPU, NOT, VMX_CPU_CR8_LOAD, "CR8-load exiting" },
+	{ CPU, NOT, VMX_CPU_CR8_STORE, "CR8-store exiting" },
 	{ CPU, NOT, VMX_CPU_CR3_LOAD, "CR3-load exiting" },
 	{ CPU, NOT, VMX_CPU_CR3_STORE, "CR3-store exiting" },
 	{ CPU2, NEED, VMX_CPU2_EPT, "EPT" },
@@ -98,21 +100,15 @@ static void vmx_name(char *text, size_t bytes, const char *name)
  * @c: what vmx_controls_choose() has chosen; @c->apic says whether it can
  *
  * All or nothing: without one of these the others leave an x2APIC's registers to
- * those of the host's own (29.5), or TPR to be watched.
+ * those of the host's own (29.5).
  */
 void vmx_controls_apic(const u64 caps[VMX_CAPS], struct vmx_controls *c)
 {
 	const u32 cpu2 = VMX_CPU2_APIC_REGISTER | VMX_CPU2_VIRT_INTR;
-	const u32 cr8 = VMX_CPU_CR8_LOAD | VMX_CPU_CR8_STORE;
-	const bool have_true = caps[VMX_CAP_BASIC] & VMX_CAP_BASIC_TRUE;
-	const u64 cpu = caps[have_true ? VMX_CAP_TRUE_CPU : VMX_CAP_CPU];
 
-	c->apic = (cpu >> 32 & VMX_CPU_TPR_SHADOW) && !((u32)cpu & cr8) &&
-		  !(~(caps[VMX_CAP_CPU2] >> 32) & (cpu2 | VMX_CPU2_X2APIC));
-	if (!c->apic)
-		return;
-	c->cpu = (c->cpu | VMX_CPU_TPR_SHADOW) & ~cr8;
-	c->cpu2 |= cpu2;
+	c->apic = !(~(caps[VMX_CAP_CPU2] >> 32) & (cpu2 | VMX_CPU2_X2APIC));
+	if (c->apic)
+		c->cpu2 |= cpu2;
 }
 
 /**

@@ -16,7 +16,7 @@
  * @cpu2: secondary processor-based controls
  * @exit: VM-exit controls
  * @entry: VM-entry controls, without "IA-32e mode guest"
- * @apic: the CPU delivers interrupts: TPR shadow, APIC-register virtualization and
+ * @apic: the CPU delivers interrupts: APIC-register virtualization and
  *	virtual-interrupt delivery are on; "virtualize x2APIC mode" may be set
  */
 struct vmx_controls {

@@ -40,6 +40,7 @@ static const u8 vmx_took[VMX_REASONS] = {
 	[VMX_REASON_MWAIT] = HW_UNDEFINED,
 	[VMX_REASON_MONITOR] = HW_UNDEFINED,
 	[VMX_REASON_PAUSE] = HW_PAUSE,
+	[VMX_REASON_TPR_BELOW] = HW_INTR_WINDOW,
 	[VMX_REASON_EOI] = HW_EOI,
 	[VMX_REASON_EPT_VIOLATION] = HW_MEMORY,
 	[VMX_REASON_INVEPT] = HW_UNDEFINED,
@@ -187,6 +188,7 @@ void vmx_exit_decode(struct halo_cpu *cpu)
 		/* As traps: the instruction is done. */
 		x->apic = vmx_get(f, VMCS_EXIT_QUALIFICATION);
 		return;
+	case VMX_REASON_TPR_BELOW:
 	case VMX_REASON_EXT_INTR:
 	case VMX_REASON_TRIPLE_FAULT:
 	case VMX_REASON_INIT:

@@ -154,6 +154,8 @@ static void vmx_apic_prepare(struct halo_cpu *cpu, struct vmx_fields *f)
 {
 	unsigned int i;
 
+	if (!vmx_controls.apic)
+		vmx_set(f, VMCS_TPR_THRESHOLD, cpu->tpr_threshold);
 	if (likely(!cpu->apic_changed))
 		return;
 	cpu->apic_changed = false;

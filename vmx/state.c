@@ -135,10 +135,9 @@ void vmx_vmcs_init(struct halo_cpu *cpu)
 	vmx_set(f, VMCS_CR4_MASK, ~0ull);
 	vmx_set(f, VMCS_CR3_TARGET_COUNT, 0);
 	vmx_set(f, VMCS_MSR_BITMAP, vmx_msr_bitmap_pa[false]);
-	if (vmx_controls.apic) {
-		vmx_set(f, VMCS_VIRTUAL_APIC_ADDR, virt_to_phys(cpu->apic_page));
-		cpu->apic_changed = true;
-	}
+	vmx_set(f, VMCS_VIRTUAL_APIC_ADDR, virt_to_phys(cpu->apic_page));
+	vmx_set(f, VMCS_TPR_THRESHOLD, 0);
+	cpu->apic_changed = vmx_controls.apic;
 	if (vmx->vpid)
 		vmx_set(f, VMCS_VPID, vmx->vpid);
 

@@ -91,6 +91,7 @@ static void vmx_probe(struct halo_caps *caps)
 	if (vmx_apicv)
 		vmx_controls_apic(vmx_caps, &vmx_controls);
 	caps->virt_intr = vmx_controls.apic;
+	caps->tpr_shadow = !vmx_controls.apic;
 	caps->virt_intr_off = !vmx_apicv;
 	caps->format = vmx_caps[VMX_CAP_EPT_VPID] & VMX_CAP_EPT_AD ? &gpt_ept : &gpt_ept_noad;
 	caps->nrips = true;

@@ -277,6 +277,34 @@ static void written_anywhere(void **state)
 	}
 }
 
+/* With no more than a TPR shadow: it comes out exactly when there is something to take. */
+static void threshold_tells_when_to_look(void **state)
+{
+	int i, tpr, threshold, class;
+
+	for (i = 0; i < TIMES(100000); i++) {
+		if (!(i % 100))
+			fx_setup(NULL);
+		post(next(240) + 16, false);
+		class = next(16);
+		halo_lapic_set_tpr(&virt->l, class << 4 | next(16));
+		if (next(2))
+			take_irq(virt);
+		if (next(2))
+			halo_lapic_eoi(&virt->l);
+		class = halo_lapic_cr8(&virt->l);
+		threshold = halo_lapic_threshold(&virt->l);
+		assert_true(threshold <= class);
+		/* Where it would not come out, a lower TPR brings nothing. */
+		for (tpr = class; tpr >= threshold; tpr--) {
+			bool before = halo_lapic_pending(&virt->l) >= 0;
+
+			halo_lapic_set_tpr(&virt->l, tpr << 4);
+			assert_int_equal(halo_lapic_pending(&virt->l) >= 0, before);
+		}
+	}
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, fx_setup)
@@ -285,6 +313,7 @@ int main(void)
 		T(pending_after_the_cpu),
 		T(told_only_what_changed),
 		T(written_anywhere),
+		T(threshold_tells_when_to_look),
 	};
 
 	return cmocka_run_group_tests_name("lapic_virt", tests, NULL, NULL);

@@ -720,6 +720,39 @@ TEST(exits_of_a_thousand_self_ipis)
 		CHECK(b.msr - a.msr >= 2000);
 }
 
+GUEST void cr8_writes(u64 n)
+{
+	g_handler[0x51] = count;
+	on();
+	lapic_write(0x300, 0x40000 | 0x51);
+	asm volatile("mov %0, %%cr8" : : "r"(5ull));
+	sti();
+	for (; n; n--)
+		asm volatile("mov %0, %%cr8" : : "r"(5 + (n & 7)));
+	got[0] = seen;
+	asm volatile("mov %0, %%cr8" : : "r"(4ull));
+	nop();
+	got[1] = seen;
+	cli();
+	got[2] = lapic_read(0xa0);
+}
+
+TEST(exits_of_a_thousand_cr8_writes)
+{
+	struct halo_vcpu_stats a = { .size = sizeof(a) }, b = { .size = sizeof(b) };
+	struct vcpu *v = vm_new()->cpu[0];
+
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_STATS, &a));
+	guest(v, cr8_writes, 1000);
+	CHECK(!ioctl(v->fd, HALO_VCPU_GET_STATS, &b));
+	CHECK_EQ(got[0], 0);
+	CHECK_EQ(got[1], 1);
+	CHECK_EQ(got[2], 0x40);
+	ktap_note("%llu exits", (unsigned long long)(b.exits - a.exits));
+	if (cpu_is_intel())
+		CHECK(b.exits - a.exits < 500);
+}
+
 /* ---- from outside ---- */
 
 GUEST void outside(void)
