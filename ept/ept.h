@@ -105,6 +105,7 @@ int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 byte
 
 int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access);
 
+const void __user *halo_mem_user(struct halo_mem *mem, u64 gpa);
 int halo_mem_copy(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool write);
 int halo_mem_cmpxchg(struct halo_mem *mem, u64 gpa, u64 old, u64 new, unsigned int bytes);
 

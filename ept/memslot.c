@@ -117,6 +117,26 @@ static bool user_copy(void __user *user, void *buf, u64 n, bool write)
 }
 
 /**
+ * halo_mem_user() - where a guest-physical address is in the VM's process
+ * @mem: guest memory
+ * @gpa: the address
+ *
+ * Sleeps.  The answer holds as long as mem->seq is what it was before the call.
+ *
+ * Return: the user address, NULL if there is no memory.
+ */
+const void __user *halo_mem_user(struct halo_mem *mem, u64 gpa)
+{
+	int idx = srcu_read_lock(&mem->srcu);
+	void __user *user;
+	u64 left;
+
+	user = user_address(mem, gpa, false, &left);
+	srcu_read_unlock(&mem->srcu, idx);
+	return user;
+}
+
+/**
  * halo_mem_copy() - copy between guest memory and a buffer
  * @mem: guest memory
  * @gpa: guest-physical address; the range may cross slots that touch

@@ -62,6 +62,7 @@ struct halo_dtable {
 #define ARCH_CRS	BIT(1)	/* cr0, cr2, cr3, cr4, efer, pdpte[] */
 #define ARCH_DRS	BIT(2)	/* dr[] */
 #define ARCH_MSRS	BIT(3)	/* pat .. sysenter_eip */
+#define ARCH_CODE	BIT(4)	/* of those: cr3, efer, attributes of CS and SS; never dirty */
 #define ARCH_ALL	(ARCH_SEGS | ARCH_CRS | ARCH_DRS | ARCH_MSRS)
 
 /**
@@ -69,6 +70,7 @@ struct halo_dtable {
  * @valid: groups that hold the present values; run() leaves none valid but
  *	those that the guest can't change behind our back
  * @dirty: groups that state_set() must take before the next entry
+ * @cr4: always present, as each change of it exits
  *
  * The core reads a group through halo_arch_get() and writes it through
  * halo_arch_put(): a read of a group that is not touched costs nothing.
@@ -238,6 +240,8 @@ struct halo_hwexit {
  * @apic_svi: highest vector in ISR, or 0
  * @eoi_exits: bit set: the vector's EOI gives HW_EOI
  * @xcr0: guest XCR0; loaded around the guest while CR4.OSXSAVE
+ * @again: nothing was done since the last exit but answer it: no event to inject, no
+ *	change of windows, root or TLB; interrupts have been off
  * @pcpu: the CPU it is loaded on, -1 = none
  * @flushes: counts TLB flushes
  * @be: the backend's own
@@ -266,6 +270,7 @@ struct halo_cpu {
 	u8 apic_svi;
 	u64 eoi_exits[4];
 	u64 xcr0;
+	bool again;
 	int pcpu;
 	u64 flushes;
 	void *be;

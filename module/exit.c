@@ -49,7 +49,7 @@ static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
 	u32 regs[4];
 
 	vcpu->count.cpuid++;
-	dyn.cr4 = halo_arch_get(vcpu, ARCH_CRS)->cr4;
+	dyn.cr4 = cpu->arch.cr4;
 	dyn.xcr0 = cpu->xcr0;
 	dyn.apic_off = !halo_lapic_enabled(&vcpu->lapic);
 	halo_cpuid_lookup(vcpu->cpuid, &dyn, cpu->gpr[GPR_RAX], cpu->gpr[GPR_RCX], regs);
@@ -78,6 +78,18 @@ static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 	return NEXT_RESUME;
 }
 
+static u64 halo_hypercall_nr(struct halo_vcpu *vcpu)
+{
+	return halo_mode64(vcpu) ? vcpu->cpu.gpr[GPR_RAX] : (u32)vcpu->cpu.gpr[GPR_RAX];
+}
+
+/* KVM's numbers: -EPERM outside CPL 0, else -ENOSYS is 1000 */
+static enum halo_next halo_hypercall_unknown(struct halo_vcpu *vcpu, int len)
+{
+	vcpu->cpu.gpr[GPR_RAX] = halo_cpl(vcpu) ? (u64)-EPERM : (u64)-1000;
+	return halo_skip(vcpu, len);
+}
+
 /*
  * The hypercall bus: a zone may take a number, the rest is unknown.  What is posted or
  * rings a doorbell asks nobody, so the guest's user code is told apart here.
@@ -85,22 +97,19 @@ static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 static enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
-	bool wide = halo_mode64(vcpu);
 	struct halo_access a = {
 		.bus = HALO_BUS_HYPERCALL,
-		.addr = wide ? cpu->gpr[GPR_RAX] : (u32)cpu->gpr[GPR_RAX],
+		.addr = halo_hypercall_nr(vcpu),
 		.write = !halo_cpl(vcpu),
 		.insn_len = len,
 	};
 
 	if (a.write)
-		a.value = wide ? cpu->gpr[GPR_RBX] : (u32)cpu->gpr[GPR_RBX];
+		a.value = halo_mode64(vcpu) ? cpu->gpr[GPR_RBX] : (u32)cpu->gpr[GPR_RBX];
 	vcpu->pending.insn_len = len;
 	switch (halo_access(vcpu, &a)) {
 	case ACCESS_NONE:
-		/* KVM's numbers: -EPERM outside CPL 0, else -ENOSYS is 1000 */
-		cpu->gpr[GPR_RAX] = a.write ? (u64)-1000 : (u64)-EPERM;
-		return halo_skip(vcpu, len);
+		return halo_hypercall_unknown(vcpu, len);
 	case ACCESS_DONE:
 		return halo_reply_done(vcpu, PEND_HYPERCALL, a.value);
 	default:
@@ -149,6 +158,71 @@ static const u8 halo_exit_insn[] = {
 	[HW_XSETBV] = HALO_INSN_XSETBV,
 	[HW_UNKNOWN] = HALO_INSN_OTHER,
 };
+
+static bool halo_no_zone(struct halo_vcpu *vcpu, unsigned int bus, u64 addr)
+{
+	bool none;
+
+	rcu_read_lock();
+	none = halo_zone_none(rcu_dereference(vcpu->vm->zones), bus, addr);
+	rcu_read_unlock();
+	return none;
+}
+
+/**
+ * halo_exit_fast() - answer an exit on the spot
+ * @vcpu: the vCPU, just out of the guest, interrupts off; vcpu->cpu.exit is HW_NONE
+ *	afterwards if the exit was answered
+ *
+ * For exits that touch nothing but this vCPU and never sleep.  Whatever asks for more
+ * than another entry (an event to deliver, registers to load) is left to the loop.
+ *
+ * Return: whether the guest may be entered again as it is.
+ */
+bool halo_exit_fast(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	struct halo_hwexit *x = &cpu->exit;
+	u64 nr;
+
+	if (cpu->event.type != EVENT_NONE || cpu->want_intr_window || cpu->want_nmi_window)
+		return false;
+	switch (x->reason) {
+	case HW_CPUID:
+		break;
+	case HW_HYPERCALL:
+		nr = halo_hypercall_nr(vcpu);
+		if (!halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr))
+			return false;
+		break;
+	case HW_RDMSR:
+	case HW_WRMSR:
+		nr = (u32)cpu->gpr[GPR_RCX];
+		if (!halo_msr_fast(vcpu, nr, x->reason == HW_WRMSR) ||
+		    !halo_no_zone(vcpu, HALO_BUS_MSR, nr))
+			return false;
+		break;
+	default:
+		return false;
+	}
+	if (!x->insn_len) {
+		x->insn_len = halo_code_length(vcpu, halo_exit_insn[x->reason]);
+		if (!x->insn_len)
+			return false;
+	}
+	switch (x->reason) {
+	case HW_CPUID:
+		halo_exit_cpuid(vcpu);
+		break;
+	case HW_HYPERCALL:
+		halo_hypercall_unknown(vcpu, x->insn_len);
+		break;
+	default:
+		halo_msr_own(vcpu, nr, x->reason == HW_WRMSR, x->insn_len);
+	}
+	x->reason = HW_NONE;
+	return cpu->event.type == EVENT_NONE && !cpu->arch.dirty;
+}
 
 /**
  * halo_exit_dispatch() - act on vcpu->cpu.exit

@@ -7,9 +7,9 @@
  * -EFAULT and lets the guest have it.
  */
 #include <linux/sched/signal.h>
+#include <linux/uaccess.h>
 #include <asm/processor-flags.h>
 #include "vcpu.h"
-#include "walk.h"
 
 static int halo_walk_read(void *opaque, u64 gpa, void *out, unsigned int bytes)
 {
@@ -32,7 +32,7 @@ static int halo_walk_cmpxchg(void *opaque, u64 gpa, u64 old, u64 new, unsigned i
  */
 bool halo_mode64(struct halo_vcpu *vcpu)
 {
-	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
+	const struct halo_arch *a = halo_arch_code(vcpu);
 
 	return (a->efer & EFER_LMA) && (a->seg[SEG_CS].attrib & SEG_ATTR_L);
 }
@@ -43,7 +43,7 @@ bool halo_mode64(struct halo_vcpu *vcpu)
  */
 unsigned int halo_cpl(struct halo_vcpu *vcpu)
 {
-	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_SEGS);
+	const struct halo_arch *a = halo_arch_code(vcpu);
 
 	return (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
 }
@@ -51,11 +51,12 @@ unsigned int halo_cpl(struct halo_vcpu *vcpu)
 /* How the bytes at RIP are to be read. */
 static enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu)
 {
-	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
+	const struct halo_arch *a;
 
 	if (halo_mode64(vcpu))
 		return halo_be->id == HALO_BACKEND_VMX ? HALO_INSN_MODE_64_INTEL :
 							 HALO_INSN_MODE_64;
+	a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
 	if (!(a->cr0 & X86_CR0_PE) || (vcpu->cpu.rflags & X86_EFLAGS_VM))
 		return HALO_INSN_MODE_16;
 	return a->seg[SEG_CS].attrib & SEG_ATTR_DB ? HALO_INSN_MODE_32 : HALO_INSN_MODE_16;
@@ -198,17 +199,22 @@ int halo_gva_copy(struct halo_vcpu *vcpu, u64 gva, void *buf, unsigned int len, 
 int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsigned int size,
 		    bool write, u64 *linear)
 {
-	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
-	const struct halo_seg *s = &a->seg[seg];
 	u64 last = offset + size - 1;
-	unsigned int type = s->attrib & 0xf;
+	const struct halo_arch *a;
+	const struct halo_seg *s;
+	unsigned int type;
 
 	if (halo_mode64(vcpu)) {
-		*linear = offset + (seg == SEG_FS || seg == SEG_GS ? s->base : 0);
-		if (!halo_canonical(*linear, a->cr4 & X86_CR4_LA57 ? 57 : 48))
+		*linear = offset;
+		if (seg == SEG_FS || seg == SEG_GS)
+			*linear += halo_arch_get(vcpu, ARCH_SEGS)->seg[seg].base;
+		if (!halo_canonical(*linear, HALO_LINEAR_BITS))
 			goto fault;
 		return 0;
 	}
+	a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
+	s = &a->seg[seg];
+	type = s->attrib & 0xf;
 	*linear = (u32)(s->base + offset);
 	if (s->attrib & SEG_ATTR_UNUSABLE)
 		goto fault;
@@ -231,6 +237,82 @@ fault:
 	return -EFAULT;
 }
 
+/* Keep what a walk to @rip has found, for halo_code_read(). */
+static void halo_code_note(struct halo_vcpu *vcpu, u64 rip, const struct halo_walk_result *res,
+			   unsigned long seq)
+{
+	struct halo_mem *mem = &vcpu->vm->mem;
+	struct halo_code *c = &vcpu->code;
+	unsigned int i;
+
+	c->at = NULL;
+	if (!halo_mode64(vcpu))
+		return;
+	for (i = 0; i < res->depth; i++) {
+		c->pte[i] = halo_mem_user(mem, res->addr[i]);
+		c->entry[i] = res->entry[i];
+		if (!c->pte[i])
+			return;
+	}
+	c->depth = res->depth;
+	c->page = rip & PAGE_MASK;
+	c->cr3 = halo_arch_code(vcpu)->cr3;
+	c->seq = seq;
+	c->at = halo_mem_user(mem, res->gpa & PAGE_MASK);
+}
+
+/*
+ * Read the bytes at RIP into vcpu->bytes without a walk, if that is certain to be right.
+ *
+ * The walk to the page is not done again but compared: in the same mode, with the same
+ * CR3, memslots and page-table entries all the way down, it would lead to the same page.
+ * The entries and the instruction are read anew, so that a guest that changed either of
+ * them, which makes no exit, is seen to have done so.  User addresses may have other
+ * memory behind them by now; it is the host's tables that say which.
+ *
+ * Interrupts may be off.
+ */
+static bool halo_code_read(struct halo_vcpu *vcpu)
+{
+	const struct halo_code *c = &vcpu->code;
+	unsigned int i, at = vcpu->cpu.rip & ~PAGE_MASK;
+	u64 *bytes = (u64 *)vcpu->bytes, entry;
+	bool done = false;
+
+	if (!c->at || vcpu->cpu.rip - at != c->page || at > PAGE_SIZE - sizeof(vcpu->bytes) ||
+	    READ_ONCE(vcpu->vm->mem.seq) != c->seq || !halo_mode64(vcpu) ||
+	    vcpu->cpu.arch.cr3 != c->cr3)
+		return false;
+	pagefault_disable();
+	if (!user_access_begin(c->at, PAGE_SIZE))
+		goto out;
+	for (i = 0; i < c->depth; i++) {
+		unsafe_get_user(entry, c->pte[i], fault);
+		if (entry != c->entry[i])
+			goto fault;
+	}
+	unsafe_get_user(bytes[0], (const u64 __user *)(c->at + at), fault);
+	unsafe_get_user(bytes[1], (const u64 __user *)(c->at + at) + 1, fault);
+	done = true;
+fault:
+	user_access_end();
+out:
+	pagefault_enable();
+	return done;
+}
+
+/**
+ * halo_code_length() - length of the intercepted instruction, if that can be told at once
+ * @vcpu: the vCPU; interrupts may be off
+ * @kind: what it must be
+ *
+ * Return: the length; 0: it takes halo_insn_length() to find out.
+ */
+unsigned int halo_code_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind)
+{
+	return halo_code_read(vcpu) ? halo_insn_plain_len(vcpu->bytes, HALO_INSN_MAX, kind) : 0;
+}
+
 /*
  * The instruction bytes at RIP into vcpu->bytes: how many, at least 1; -EFAULT with
  * the #PF queued.  The guest has just fetched them itself, so accessed bits are set
@@ -243,6 +325,7 @@ static int halo_fetch(struct halo_vcpu *vcpu)
 	struct halo_mem *mem = &vcpu->vm->mem;
 	unsigned int want = HALO_INSN_MAX, first;
 	u64 rip = vcpu->cpu.rip;
+	unsigned long seq;
 	int err;
 
 	if (vcpu->bytes_len)
@@ -252,12 +335,17 @@ static int halo_fetch(struct halo_vcpu *vcpu)
 		memcpy(vcpu->bytes, x->insn, x->insn_avail);
 		return vcpu->bytes_len = x->insn_avail;
 	}
+	if (halo_code_read(vcpu))
+		return vcpu->bytes_len = want;
 	if (!halo_mode64(vcpu))
 		rip = (u32)(rip + halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_CS].base);
 
+	/* Pairs with the order of a slot's change: first the slot, then this. */
+	seq = smp_load_acquire(&mem->seq);
 	err = halo_gva_walk(vcpu, rip, HALO_WALK_FETCH, &res);
 	if (err)
 		return halo_walk_failed(vcpu, rip, err, &res);
+	halo_code_note(vcpu, rip, &res, seq);
 	first = min_t(unsigned int, want, PAGE_SIZE - (rip & ~PAGE_MASK));
 	if (halo_mem_read(mem, res.gpa, vcpu->bytes, first)) {
 		/* Code in a device or nowhere: nothing to decode. */

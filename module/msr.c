@@ -13,7 +13,6 @@
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 #include "vcpu.h"
-#include "walk.h"
 
 #define MSR_PV_WALL_CLOCK	0x4b564d00
 #define MSR_PV_SYSTEM_TIME	0x4b564d01
@@ -337,6 +336,64 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 }
 
 /**
+ * halo_msr_fast() - is an access done without sleeping and without others
+ * @vcpu: the vCPU
+ * @index: the MSR
+ * @write: which way
+ *
+ * Return: whether halo_exit_msr() may be called with interrupts off, and needs no more
+ * than another entry. No zone must have this MSR.
+ */
+bool halo_msr_fast(const struct halo_vcpu *vcpu, u32 index, bool write)
+{
+	switch (index) {
+	case 0x800 ... 0x8ff:
+		return false;
+	case MSR_IA32_APICBASE:
+	case MSR_PV_WALL_CLOCK:
+	case MSR_PV_SYSTEM_TIME:
+		return !write;
+	case MSR_IA32_TSC:
+	case MSR_IA32_TSC_ADJUST:
+		/* The record of the time in guest memory goes along. */
+		return !write || !(vcpu->msr.pv_system_time & 1);
+	default:
+		return true;
+	}
+}
+
+static void halo_msr_result(struct halo_vcpu *vcpu, u64 value)
+{
+	vcpu->cpu.gpr[GPR_RAX] = (u32)value;
+	vcpu->cpu.gpr[GPR_RDX] = value >> 32;
+}
+
+/**
+ * halo_msr_own() - RDMSR or WRMSR of one that is in no zone
+ * @vcpu: the vCPU
+ * @index: ECX
+ * @write: which
+ * @len: length of the instruction
+ *
+ * Return: FORWARD if an EOI is to be told, else RESUME.
+ */
+enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int len)
+{
+	u64 *gpr = vcpu->cpu.gpr, value = (gpr[GPR_RDX] << 32) | (u32)gpr[GPR_RAX];
+	int ret;
+
+	vcpu->count.msr++;
+	ret = write ? halo_msr_write(vcpu, index, value, false) :
+		      halo_msr_read(vcpu, index, &value);
+	if (ret < 0)
+		return halo_gp(vcpu);
+	if (!write)
+		halo_msr_result(vcpu, value);
+	halo_skip(vcpu, len);
+	return halo_forward_eoi(vcpu, ret);
+}
+
+/**
  * halo_exit_msr() - RDMSR or WRMSR
  * @vcpu: the vCPU
  * @write: which
@@ -353,30 +410,23 @@ enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 		.write = write,
 		.insn_len = cpu->exit.insn_len,
 	};
-	int ret = 0;
 
-	vcpu->count.msr++;
 	if (write)
 		a.value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
 	switch (halo_access(vcpu, &a)) {
 	case ACCESS_DONE:
-		break;
+		vcpu->count.msr++;
+		if (!write)
+			halo_msr_result(vcpu, a.value);
+		return halo_skip(vcpu, a.insn_len);
 	case ACCESS_ASK:
+		vcpu->count.msr++;
 		vcpu->pending.insn_len = a.insn_len;
 		return halo_forward(vcpu, HALO_EXIT_MSR, write ? PEND_WRMSR : PEND_RDMSR);
 	case ACCESS_NONE:
-		ret = write ? halo_msr_write(vcpu, a.addr, a.value, false) :
-			      halo_msr_read(vcpu, a.addr, &a.value);
-		if (ret >= 0)
-			break;
-		fallthrough;
-	case ACCESS_DENY:
+		return halo_msr_own(vcpu, a.addr, write, a.insn_len);
+	default:
+		vcpu->count.msr++;
 		return halo_gp(vcpu);
 	}
-	if (!write) {
-		cpu->gpr[GPR_RAX] = (u32)a.value;
-		cpu->gpr[GPR_RDX] = a.value >> 32;
-	}
-	halo_skip(vcpu, a.insn_len);
-	return halo_forward_eoi(vcpu, ret);
 }

@@ -9,7 +9,6 @@
  */
 #include <asm/processor-flags.h>
 #include "vcpu.h"
-#include "walk.h"
 
 /**
  * halo_reg_write() - write a part of a register; 32 bits clear the upper half

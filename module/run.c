@@ -58,6 +58,29 @@ static bool halo_must_wait(struct halo_vcpu *vcpu)
 }
 
 /*
+ * In and out of the guest as long as its exits can be answered at once.  Interrupts
+ * stay off and mode stays IN_GUEST: who posts something meanwhile sends an interrupt,
+ * and with that waiting the next entry comes right out again.
+ */
+static void halo_stay(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+
+	cpu->again = false;
+	for (;;) {
+		vcpu->count.entries++;
+		halo_be->run(cpu);
+		vcpu->count.exits++;
+		vcpu->lapic.stale |= halo_hw.virt_intr;
+		if (!halo_exit_fast(vcpu) || halo_must_wait(vcpu) ||
+		    (halo_hw.virt_intr && vcpu->lapic.changed) ||
+		    atomic64_read(&vcpu->vm->tlb_gen) != vcpu->tlb_gen)
+			break;
+		cpu->again = true;
+	}
+}
+
+/*
  * One stay in the guest. False: something came up first, and nothing was
  * done but what can be done again.
  */
@@ -98,20 +121,17 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
 
-	vcpu->count.entries++;
 	guest_timing_enter_irqoff();
-	halo_be->run(cpu);
+	halo_stay(vcpu);
 	halo_host_guest_ran();
 	/* Release: whoever sees OUTSIDE sees that the guest has stopped. */
 	smp_store_release(&vcpu->mode, MODE_OUTSIDE);
-	l->stale |= halo_hw.virt_intr;
 	if (halo_hw.tpr_shadow && unlikely(l->reg[HALO_LAPIC_TPR].v != tpr))
 		halo_lapic_set_tpr(l, l->reg[HALO_LAPIC_TPR].v);
 	vcpu->bytes_len = 0;
 
 	/* The interrupt that brought us out is taken here, on the guest's account. */
 	local_irq_enable();
-	vcpu->count.exits++;
 	local_irq_disable();
 	guest_timing_exit_irqoff();
 	local_irq_enable();

@@ -9,7 +9,6 @@
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 #include "vcpu.h"
-#include "walk.h"
 
 #define RFLAGS_DEFINED	0x003f7fd5ull
 #define SEG_ATTRIB_MASK	0x1fff

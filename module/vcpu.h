@@ -27,6 +27,7 @@
 #include "insn.h"
 #include "lapic.h"
 #include "ring.h"
+#include "walk.h"
 #include "zone.h"
 
 #define HALO_MAX_VCPUS		64
@@ -137,6 +138,26 @@ struct halo_pending {
 	struct halo_insn_mmio mmio;
 };
 
+/**
+ * struct halo_code - the page of 64-bit code in which an instruction was fetched last
+ * @page: its linear address
+ * @cr3: CR3 then
+ * @seq: of the VM's memory then
+ * @depth: entries of page tables on the way there
+ * @pte: where they are
+ * @entry: and what they were
+ * @at: the page, NULL = none is known
+ */
+struct halo_code {
+	u64 page;
+	u64 cr3;
+	unsigned long seq;
+	unsigned int depth;
+	const u64 __user *pte[HALO_WALK_LEVELS];
+	u64 entry[HALO_WALK_LEVELS];
+	const u8 __user *at;
+};
+
 /* Bits of vcpu->requests. */
 #define REQ_KICK	0	/* leave RUN with -EINTR */
 #define REQ_READ	1	/* leave it with 0, if exits wait */
@@ -185,6 +206,7 @@ struct halo_pending {
  * @pn: scheduling in and out
  * @bytes: instruction bytes of this exit
  * @bytes_len: how many, 0 = not fetched
+ * @code: where instruction bytes were found last
  * @msr: MSRs that are only numbers
  * @count: statistics
  */
@@ -231,6 +253,7 @@ struct halo_vcpu {
 
 	u8 bytes[16];
 	u8 bytes_len;
+	struct halo_code code;
 
 	struct {
 		u64 tsc_adjust;
@@ -283,6 +306,17 @@ static inline struct halo_arch *halo_arch_get(struct halo_vcpu *vcpu, u32 groups
 		a->valid |= missing;
 	}
 	return a;
+}
+
+/**
+ * halo_arch_code() - what tells the mode of the code that runs: ARCH_CODE's registers
+ * @vcpu: the vCPU
+ */
+static inline struct halo_arch *halo_arch_code(struct halo_vcpu *vcpu)
+{
+	/* What was changed here must not be got from the hardware again. */
+	return halo_arch_get(vcpu, likely(!vcpu->cpu.arch.dirty) ? ARCH_CODE :
+								   ARCH_SEGS | ARCH_CRS);
 }
 
 /**
@@ -354,6 +388,7 @@ static inline enum halo_next halo_ud(struct halo_vcpu *vcpu)
 
 /* exit.c */
 enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu);
+bool halo_exit_fast(struct halo_vcpu *vcpu);
 enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len);
 
 /**
@@ -425,6 +460,7 @@ int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf
 
 /* gva.c */
 int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn);
+unsigned int halo_code_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind);
 int halo_insn_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind);
 unsigned int halo_cpl(struct halo_vcpu *vcpu);
 bool halo_mode64(struct halo_vcpu *vcpu);
@@ -437,6 +473,8 @@ int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsign
 		    bool write, u64 *linear);
 
 /* msr.c */
+bool halo_msr_fast(const struct halo_vcpu *vcpu, u32 index, bool write);
+enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int len);
 enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write);
 int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value);
 int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host);

@@ -34,8 +34,6 @@
 #define PTE_PS		BIT_ULL(7)
 #define PTE_NX		BIT_ULL(63)
 
-#define MAX_LEVELS	5
-
 /* A guest that rewrites its tables against us forever gets -EAGAIN, not our time. */
 #define MAX_TRIES	4
 
@@ -51,9 +49,6 @@ struct walk {
 	bool write;		/* what all levels grant together */
 	bool user;
 	bool nx;
-	u8 depth;		/* entries in use below */
-	u64 addr[MAX_LEVELS];
-	u64 entry[MAX_LEVELS];
 };
 
 static void walk_mode(struct walk *w, const struct halo_walk_ctx *ctx, u64 gva)
@@ -201,7 +196,7 @@ static int walk_down(struct walk *w, struct halo_walk_result *res)
 	w->write = true;
 	w->user = true;
 	w->nx = false;
-	w->depth = 0;
+	res->depth = 0;
 
 	for (;; level--) {
 		index = w->gva >> walk_shift(w, level) & ((1u << w->index_bits) - 1);
@@ -218,8 +213,8 @@ static int walk_down(struct walk *w, struct halo_walk_result *res)
 			w->write &= !!(entry & PTE_W);
 			w->user &= !!(entry & PTE_U);
 			w->nx |= !!(entry & PTE_NX);
-			w->addr[w->depth] = addr;
-			w->entry[w->depth++] = entry;
+			res->addr[res->depth] = addr;
+			res->entry[res->depth++] = entry;
 		}
 		if (walk_is_leaf(w, level, entry))
 			break;
@@ -231,21 +226,21 @@ static int walk_down(struct walk *w, struct halo_walk_result *res)
 }
 
 /* Set the accessed bits, and the leaf's dirty bit for a write, where they are not. */
-static int walk_mark(const struct walk *w)
+static int walk_mark(const struct walk *w, const struct halo_walk_result *res)
 {
 	const struct halo_walk_ctx *ctx = w->ctx;
 	u64 entry, marked;
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < w->depth; i++) {
-		entry = w->entry[i];
+	for (i = 0; i < res->depth; i++) {
+		entry = res->entry[i];
 		marked = entry | PTE_A;
-		if (i + 1 == w->depth && w->access & HALO_WALK_WRITE)
+		if (i + 1 == res->depth && w->access & HALO_WALK_WRITE)
 			marked |= PTE_D;
 		if (marked == entry)
 			continue;
-		ret = ctx->update(ctx->opaque, w->addr[i], entry, marked, w->bytes);
+		ret = ctx->update(ctx->opaque, res->addr[i], entry, marked, w->bytes);
 		if (ret)
 			return ret == -EAGAIN ? -EAGAIN : -ENXIO;
 	}
@@ -289,7 +284,7 @@ int halo_walk(const struct halo_walk_ctx *ctx, u64 gva, unsigned int access,
 			return walk_fault(&w, res, HALO_PF_P);
 		if (!ctx->update)
 			return 0;
-		ret = walk_mark(&w);
+		ret = walk_mark(&w, res);
 		if (ret != -EAGAIN)
 			return ret;
 	}

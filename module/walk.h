@@ -56,14 +56,22 @@ struct halo_walk_ctx {
 	void *opaque;
 };
 
+#define HALO_WALK_LEVELS	5
+
 /**
  * struct halo_walk_result - where it led
  * @gpa: guest-physical address of the byte asked for
  * @error_code: after -EFAULT: for the #PF to inject
+ * @depth: entries passed on the way down, but for a PDPTE of PAE paging
+ * @addr: where they are
+ * @entry: and what they were
  */
 struct halo_walk_result {
 	u64 gpa;
 	u32 error_code;
+	u8 depth;
+	u64 addr[HALO_WALK_LEVELS];
+	u64 entry[HALO_WALK_LEVELS];
 };
 
 /* Width of linear addresses: five levels (CR4.LA57) are never shown to a guest. */

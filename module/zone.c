@@ -250,6 +250,19 @@ static const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table
 }
 
 /**
+ * halo_zone_none() - is an address of the MSR or hypercall bus in no zone
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: the address
+ *
+ * Return: whether no access to it, whatever its value, finds a zone.
+ */
+bool halo_zone_none(const struct halo_zone_table *table, unsigned int bus, u64 addr)
+{
+	return !halo_zone_cover(table, bus, addr, 1);
+}
+
+/**
  * halo_zone_find() - the zone of a read
  * @table: the table or NULL
  * @bus: HALO_BUS_*

@@ -76,6 +76,7 @@ static inline u32 halo_zone_table_count(const struct halo_zone_table *table)
 	return table ? table->first[HALO_NR_BUSES] : 0;
 }
 
+bool halo_zone_none(const struct halo_zone_table *table, unsigned int bus, u64 addr);
 const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
 					    u64 addr, unsigned int size);
 const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *table,

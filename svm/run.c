@@ -9,13 +9,13 @@
  * VMLOAD state).
  */
 #include <linux/instrumentation.h>
-#include <linux/kvm_host.h>
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor-flags.h>
+#include "enter.h"
 #include "host.h"
 #include "svm.h"
 
@@ -142,7 +142,7 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 
 static noinstr void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, u64 host_pa)
 {
-	guest_state_enter_irqoff();
+	halo_host_guest_enter(cpu->again);
 	amd_clear_divider();
 	/* GIF is 0: this only tells VMRUN that a host interrupt shall exit. */
 	raw_local_irq_enable();
@@ -256,14 +256,20 @@ void svm_run(struct halo_cpu *cpu)
 	v->rip = cpu->rip;
 	v->rflags = cpu->rflags;
 	v->int_state = cpu->shadow ? SVM_INT_SHADOW : 0;
-	if (v->ncr3 != cpu->root) {
-		v->ncr3 = cpu->root;
-		v->clean &= ~SVM_CLEAN_NPT;
+	if (likely(cpu->again)) {
+		/* No event, and windows, root and ASID as they are. */
+		v->tlb_control = SVM_TLB_NONE;
+		v->event_inj = 0;
+	} else {
+		if (v->ncr3 != cpu->root) {
+			v->ncr3 = cpu->root;
+			v->clean &= ~SVM_CLEAN_NPT;
+		}
+		svm_asid_prepare(cpu, svm, h);
+		svm_event_prepare(cpu, v);
+		svm_windows_prepare(cpu, svm);
 	}
-	svm_asid_prepare(cpu, svm, h);
-	svm_event_prepare(cpu, v);
 	injected = v->event_inj;
-	svm_windows_prepare(cpu, svm);
 	v->exit_code = SVM_INVALID;
 	v->exit_int_info = 0;
 

@@ -146,12 +146,23 @@ void svm_state_get(struct halo_cpu *cpu, u32 groups)
 	struct halo_arch *a = &cpu->arch;
 	unsigned int i;
 
-	if (groups & ARCH_SEGS) {
-		for (i = 0; i < SEG_COUNT; i++)
-			svm_seg_get(&a->seg[i], svm_seg(v, i));
+	if (groups & ARCH_CODE) {
+		a->cr3 = v->cr3;
+		a->efer = v->efer & ~(u64)EFER_SVME;
+	}
+	if (groups & (ARCH_SEGS | ARCH_CODE)) {
+		svm_seg_get(&a->seg[SEG_CS], &v->seg[SEG_CS]);
+		svm_seg_get(&a->seg[SEG_SS], &v->seg[SEG_SS]);
 		/* CPL stands beside SS in the VMCB and in SS.DPL everywhere else. */
 		a->seg[SEG_SS].attrib &= ~(3 << SEG_ATTR_DPL_SHIFT);
 		a->seg[SEG_SS].attrib |= (v->cpl & 3) << SEG_ATTR_DPL_SHIFT;
+	}
+	if (groups == ARCH_CODE)
+		return;
+	if (groups & ARCH_SEGS) {
+		for (i = 0; i < SEG_COUNT; i++)
+			if (i != SEG_CS && i != SEG_SS)
+				svm_seg_get(&a->seg[i], svm_seg(v, i));
 		a->gdt.base = v->gdtr.base;
 		a->gdt.limit = v->gdtr.limit;
 		a->idt.base = v->idtr.base;

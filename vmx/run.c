@@ -14,7 +14,6 @@
  */
 #include <linux/hw_breakpoint.h>
 #include <linux/instrumentation.h>
-#include <linux/kvm_host.h>
 #include <linux/percpu.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/debugreg.h>
@@ -26,6 +25,7 @@
 #include <asm/tlbflush.h>
 #include <asm/tsc.h>
 #include <asm/vmx.h>
+#include "enter.h"
 #include "host.h"
 #include "vmx.h"
 
@@ -297,7 +297,7 @@ static bool vmx_l1d_prepare(struct vmx_cpu *vmx)
 
 static noinstr void vmx_enter(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool flush_l1d)
 {
-	guest_state_enter_irqoff();
+	halo_host_guest_enter(cpu->again);
 	if (flush_l1d)
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	if (vmx->cr2 != native_read_cr2())
@@ -405,7 +405,6 @@ void vmx_run(struct halo_cpu *cpu)
 	struct vmx_cpu *vmx = to_vmx(cpu);
 	struct vmx_fields *f = &vmx->vmcs;
 	u8 injected = cpu->event.type;
-	u64 debugctl;
 
 	if (unlikely(!this_cpu_read(vmx_host.on) || !vmx->loaded)) {
 		cpu->exit.reason = HW_ENTRY_FAILED;
@@ -425,21 +424,22 @@ void vmx_run(struct halo_cpu *cpu)
 	vmx_set(f, VMCS_GUEST_RIP, cpu->rip);
 	vmx_set(f, VMCS_GUEST_RSP, cpu->gpr[GPR_RSP]);
 	vmx_set(f, VMCS_GUEST_RFLAGS, cpu->rflags);
-	vmx_flush_prepare(cpu, f);
-	vmx_apic_prepare(cpu, f);
-	vmx_event_prepare(cpu, vmx);
+	if (!cpu->again) {
+		vmx_flush_prepare(cpu, f);
+		vmx_apic_prepare(cpu, f);
+		vmx_event_prepare(cpu, vmx);
+		vmx_host_prepare(f);
+		rdmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host.debugctl);
+	}
 	vmx_windows_prepare(cpu, vmx);
-	vmx_host_prepare(f);
-
-	rdmsrl(MSR_IA32_DEBUGCTLMSR, debugctl);
 	halo_host_xcr0_load(vmx->cr4, cpu->xcr0);
 	halo_host_dr_load(vmx->dr, vmx->dr_active);
 	vmx_enter(cpu, vmx, vmx_l1d_prepare(vmx));
 	halo_host_dr_put();
 	cpu->xcr0 = halo_host_xcr0_put(vmx->cr4) ?: cpu->xcr0;
 	/* An exit clears it. */
-	if (unlikely(debugctl))
-		wrmsrl(MSR_IA32_DEBUGCTLMSR, debugctl);
+	if (unlikely(vmx->host.debugctl))
+		wrmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host.debugctl);
 
 	cpu->arch.valid = 0;
 	vmx_finish(cpu, vmx, injected);

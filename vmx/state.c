@@ -178,6 +178,14 @@ static void vmx_get_segs(struct halo_arch *a, struct vmx_fields *f)
 	a->idt.limit = vmx_get(f, VMCS_GUEST_IDTR_LIMIT);
 }
 
+static void vmx_get_code(struct halo_arch *a, struct vmx_fields *f)
+{
+	a->seg[SEG_CS].attrib = vmx_attrib(vmx_get(f, VMCS_GUEST_ES_AR + 2 * SEG_CS));
+	a->seg[SEG_SS].attrib = vmx_attrib(vmx_get(f, VMCS_GUEST_ES_AR + 2 * SEG_SS));
+	a->cr3 = vmx_get(f, VMCS_GUEST_CR3);
+	a->efer = vmx_get(f, VMCS_GUEST_EFER);
+}
+
 static void vmx_set_segs(const struct halo_arch *a, struct vmx_fields *f)
 {
 	unsigned int i;
@@ -316,6 +324,8 @@ void vmx_state_get(struct halo_cpu *cpu, u32 groups)
 		vmx_get_segs(&cpu->arch, &vmx->vmcs);
 	if (groups & ARCH_CRS)
 		vmx_get_crs(&cpu->arch, vmx);
+	if (groups & ARCH_CODE)
+		vmx_get_code(&cpu->arch, &vmx->vmcs);
 	if (groups & ARCH_DRS)
 		vmx_get_drs(&cpu->arch, vmx);
 	if (groups & ARCH_MSRS)

@@ -95,6 +95,7 @@ struct vmx_cpu {
 		u16 ds, es, fs, gs, ldt;
 		u64 fs_base;
 		u64 kernel_gs_base;
+		u64 debugctl;
 		struct desc_ptr gdt, idt;
 	} host;
 };
