@@ -73,6 +73,7 @@ struct halo_mem_config {
  * @slots: sorted slots, replaced as a whole; SRCU or @lock
  * @srcu: readers of @slots that use user addresses
  * @last: index of the slot last found; a hint, any value is safe
+ * @level: of the leaf last mapped; a hint: a table is not got for nothing
  * @seq: invalidations that ended and slots that changed (@lock)
  * @active: invalidations between start and end (@lock)
  * @start: lowest user address of those
@@ -89,6 +90,7 @@ struct halo_mem {
 	struct halo_slots __rcu *slots;
 	struct srcu_struct srcu;
 	unsigned int last;
+	int level;
 	unsigned long seq;
 	unsigned long active;
 	unsigned long start;

@@ -128,6 +128,7 @@ void halo_mem_zap(struct halo_mem *mem, u64 start, u64 end, struct gpt_zapped *z
  * @seq: mem->seq when @slot was looked up
  * @page: behind @hva, with a reference
  * @writable: the host lets this process write to @page
+ * @level: of the leaf, a guess: tables are got for it
  * @cache: tables for gpt_map()
  */
 struct fault {
@@ -138,6 +139,7 @@ struct fault {
 	unsigned long seq;
 	struct page *page;
 	bool writable;
+	int level;
 	struct gpt_cache cache;
 };
 
@@ -182,7 +184,7 @@ static int fault_look(struct halo_mem *mem, struct fault *f, int *missing)
 	else if (under_way(mem, f->hva, PAGE_SIZE))
 		ret = -EBUSY;
 	else
-		*missing = gpt_missing(&mem->gpt, f->gpa, GPT_LEVEL_4K);
+		*missing = gpt_missing(&mem->gpt, f->gpa, f->level);
 unlock:
 	read_unlock(&mem->lock);
 	return ret;
@@ -309,6 +311,8 @@ static int fault_map(struct halo_mem *mem, struct fault *f)
 	/* Before anybody can unmap it: later, nobody would know that it was written. */
 	if (!ret && f->writable)
 		set_page_dirty(f->page);
+	if (!ret && level != READ_ONCE(mem->level))
+		WRITE_ONCE(mem->level, level);
 	read_unlock(&mem->lock);
 	return ret;
 }
@@ -347,7 +351,8 @@ static int fault_once(struct halo_mem *mem, struct fault *f)
 		fault_clear_way(mem, f);
 		ret = -EAGAIN;
 	} else if (ret == -ENOMEM) {
-		/* A table that was there at the first look was zapped since. */
+		/* The guess was wrong, or a table was zapped since the first look. */
+		f->level = GPT_LEVEL_4K;
 		ret = -EAGAIN;
 	}
 	return ret;
@@ -368,7 +373,9 @@ static int fault_once(struct halo_mem *mem, struct fault *f)
  */
 int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access)
 {
-	struct fault f = { .gpa = gpa, .access = access | GPT_READ };
+	struct fault f = {
+		.gpa = gpa, .access = access | GPT_READ, .level = READ_ONCE(mem->level),
+	};
 	int tries, ret;
 
 	if (current->mm != mem->mm)
@@ -565,6 +572,7 @@ int halo_mem_init(struct halo_mem *mem, struct mm_struct *mm,
 	/* A CPU may have more address bits than four levels reach. */
 	mem->config.gpa_bits = min(config->gpa_bits, 12U + 9 * levels);
 	mem->mm = mm;
+	mem->level = GPT_LEVEL_4K;
 	rwlock_init(&mem->lock);
 	init_waitqueue_head(&mem->ended);
 	mem->notifier.ops = &notifier_ops;

@@ -134,13 +134,21 @@ void halo_msr_reset(struct halo_vcpu *vcpu)
 	vcpu->msr.ucode = UCODE_REV_VALUE << (halo_be->id == HALO_BACKEND_VMX ? 32 : 0);
 }
 
+/* Where in the table MSRs of some numbers were found; may be wrong, is never out of it. */
+static u8 halo_msr_hint[256];
+
 static const struct halo_msr *halo_msr_find(const struct halo_vcpu *vcpu, u32 index)
 {
-	const struct halo_msr *m;
+	u8 *hint = &halo_msr_hint[(index ^ index >> 8) & 0xff];
+	const struct halo_msr *m = &halo_msrs[READ_ONCE(*hint)];
 
-	for (m = halo_msrs; m < halo_msrs + ARRAY_SIZE(halo_msrs); m++) {
+	if (unlikely(index - m->first >= m->count))
+		m = halo_msrs;
+	for (; m < halo_msrs + ARRAY_SIZE(halo_msrs); m++) {
 		if (index - m->first >= m->count)
 			continue;
+		if (m - halo_msrs != READ_ONCE(*hint))
+			WRITE_ONCE(*hint, m - halo_msrs);
 		if ((m->has && !(vcpu->caps.has & m->has)) ||
 		    (m->backend && m->backend != halo_be->id))
 			return NULL;
