@@ -500,7 +500,7 @@ TEST_SECONDS(hostile_peer, 200)
 	CHECK(!timer_settime(timer, 0, &it, NULL));
 	sigemptyset(&set);
 	sigaddset(&set, SIGALRM);
-	while (__atomic_load_n(&flips, __ATOMIC_RELAXED) < FLIPS) {
+	while (__atomic_load_n(&flips, __ATOMIC_RELAXED) < FLIPS || !ok || !broken) {
 		struct vcpu *v;
 		struct vm *vm;
 		pthread_t t;
