@@ -275,7 +275,10 @@ static void halo_code_note(struct halo_vcpu *vcpu, u64 rip, const struct halo_wa
 static bool halo_code_read(struct halo_vcpu *vcpu)
 {
 	const struct halo_code *c = &vcpu->code;
-	unsigned int i, at = vcpu->cpu.rip & ~PAGE_MASK;
+	/* Not by index: a check of its bounds must not be where user access is open. */
+	const u64 *known = c->entry, *end = known + c->depth;
+	const u64 __user *const *pte = c->pte;
+	unsigned int at = vcpu->cpu.rip & ~PAGE_MASK;
 	u64 *bytes = (u64 *)vcpu->bytes, entry;
 	bool done = false;
 
@@ -286,9 +289,9 @@ static bool halo_code_read(struct halo_vcpu *vcpu)
 	pagefault_disable();
 	if (!user_access_begin(c->at, PAGE_SIZE))
 		goto out;
-	for (i = 0; i < c->depth; i++) {
-		unsafe_get_user(entry, c->pte[i], fault);
-		if (entry != c->entry[i])
+	while (known < end) {
+		unsafe_get_user(entry, *pte++, fault);
+		if (entry != *known++)
 			goto fault;
 	}
 	unsafe_get_user(bytes[0], (const u64 __user *)(c->at + at), fault);
