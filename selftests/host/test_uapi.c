@@ -127,6 +127,12 @@ SIZE(halo_lapic_state, 1032);
 SIZE(halo_xsave, 4160);
 AT(halo_xsave, area, 64);
 SIZE(halo_line, 16);
+SIZE(halo_irqfd, 32);
+AT(halo_irqfd, resample, 12);
+AT(halo_irqfd, addr, 16);
+AT(halo_irqfd, data, 24);
+SIZE(halo_vcpu_ring, 48);
+AT(halo_vcpu_ring, wake_after_us, 12);
 SIZE(halo_vcpu_stats, 248);
 AT(halo_vcpu_stats, entries, 8);
 AT(halo_vcpu_stats, reserved2, 120);
@@ -151,7 +157,7 @@ static void groups_and_masks_fit(void **state)
 {
 	assert_int_equal(HALO_STATE_GPRS | HALO_STATE_SEGS | HALO_STATE_CRS | HALO_STATE_DRS |
 			 HALO_STATE_MSRS | HALO_STATE_EVENTS | HALO_STATE_MP, HALO_STATE_ALL);
-	assert_int_equal(HALO_CAP_MAX, 18);
+	assert_int_equal(HALO_CAP_MAX, 20);
 }
 
 static void ioctl_numbers_are_unique(void **state)
@@ -163,6 +169,7 @@ static void ioctl_numbers_are_unique(void **state)
 		HALO_VCPU_GET_CPUID, HALO_VCPU_GET_MSRS, HALO_VCPU_SET_MSRS, HALO_VCPU_GET_LAPIC,
 		HALO_VCPU_SET_LAPIC, HALO_VCPU_GET_XSAVE, HALO_VCPU_SET_XSAVE, HALO_VCPU_SET_LINE,
 		HALO_VCPU_GET_STATS, HALO_VCPU_GET_STATE, HALO_VCPU_SET_STATE,
+		HALO_VM_SET_IRQFD, HALO_VCPU_SET_RING, HALO_VCPU_DOORBELL,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
