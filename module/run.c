@@ -57,14 +57,19 @@ static bool halo_must_wait(struct halo_vcpu *vcpu)
 	       (read_thread_flags() & XFER_TO_GUEST_MODE_WORK);
 }
 
+/* Entries of one stay. */
+#define HALO_STAY_MAX	256
+
 /*
  * In and out of the guest as long as its exits can be answered at once.  Interrupts
  * stay off and mode stays IN_GUEST: who posts something meanwhile sends an interrupt,
- * and with that waiting the next entry comes right out again.
+ * and with that waiting the next entry comes right out again.  Not for ever, as Bochs
+ * 2.7 has no interrupt leave a guest with IF = 0: the host would not get the CPU back.
  */
 static void halo_stay(struct halo_vcpu *vcpu)
 {
 	struct halo_cpu *cpu = &vcpu->cpu;
+	unsigned int left = HALO_STAY_MAX;
 
 	cpu->again = false;
 	for (;;) {
@@ -72,7 +77,7 @@ static void halo_stay(struct halo_vcpu *vcpu)
 		halo_be->run(cpu);
 		vcpu->count.exits++;
 		vcpu->lapic.stale |= halo_hw.virt_intr;
-		if (!halo_exit_fast(vcpu) || halo_must_wait(vcpu) ||
+		if (!halo_exit_fast(vcpu) || !--left || halo_must_wait(vcpu) ||
 		    (halo_hw.virt_intr && vcpu->lapic.changed) ||
 		    atomic64_read(&vcpu->vm->tlb_gen) != vcpu->tlb_gen)
 			break;
