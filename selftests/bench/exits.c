@@ -37,6 +37,19 @@ void ktap_fail(const char *file, int line, const char *fmt, ...)
 	exit(1);
 }
 
+/* Nothing here can do without a figure. */
+void ktap_skip(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("exits: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	exit(1);
+}
+
 /* ------------------------------- the guest ------------------------------- */
 
 /* Some turns first, as the first ones fault memory in. */
