@@ -44,10 +44,10 @@ tree:
 	@ln -sfn $(TOP)/Kbuild $(B)/Kbuild
 
 module: tree
-	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B) W=1 modules
+	+flock $(B)/.lock $(MAKE) -C $(KDIR) M=$(TOP)/$(B) W=1 modules
 
 sparse: tree
-	+$(MAKE) -C $(KDIR) M=$(TOP)/$(B) C=2 CF="-D__CHECK_ENDIAN__ -Wsparse-error" modules
+	+flock $(B)/.lock $(MAKE) -C $(KDIR) M=$(TOP)/$(B) C=2 CF="-D__CHECK_ENDIAN__ -Wsparse-error" modules
 
 tool:
 	+$(MAKE) -C userspace-tool
