@@ -268,13 +268,26 @@ static int open_events(struct machine *m)
 	return 0;
 }
 
+static int check_cpus(const struct machine *m)
+{
+	struct halo_cap_query q;
+	char fix[32];
+
+	if (hv_cap(&m->hv, HALO_CAP_MAX_VCPUS, &q) || !q.value || m->cfg->cpus <= q.value)
+		return 0;
+	snprintf(fix, sizeof(fix), "give at most %llu", (unsigned long long)q.value);
+	return msg_fail(EC_ERROR, "--cpus", fix, "the module has no more vCPUs in one VM");
+}
+
 static int create_vm(struct machine *m)
 {
 	struct gmem *g = &m->mem;
 	unsigned int i;
 	int r;
 
-	r = hv_create_vm(&m->hv);
+	r = check_cpus(m);
+	if (!r)
+		r = hv_create_vm(&m->hv);
 	if (!r)
 		r = hv_set_memory(&m->hv, 0, 0, g->low_bytes, g->low);
 	if (!r && g->high_bytes)

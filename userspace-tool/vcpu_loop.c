@@ -102,12 +102,19 @@ static void bus_exit(struct machine_vcpu *v, const struct halo_exit *x, struct h
 		machine_sleep(v, r);
 }
 
-static unsigned int privilege(struct machine_vcpu *v)
+/*
+ * The guest's privilege level, -1 if it is not known yet. A vCPU that is parked can't
+ * be asked, but says so with its next exit, if it was told before.
+ */
+static int privilege(struct machine_vcpu *v)
 {
 	struct halo_state *s = v->hv.state;
+	bool known = v->m->cfg->parked && s->wanted && s->cached & HALO_STATE_SEGS;
 
-	s->wanted = HALO_STATE_SEGS | HALO_STATE_GPRS;
-	if (ioctl(v->hv.fd, HALO_VCPU_GET_STATE) < 0)
+	s->wanted = HALO_STATE_SEGS;
+	if (!known && v->m->cfg->parked)
+		return -1;
+	if (!known && ioctl(v->hv.fd, HALO_VCPU_GET_STATE) < 0)
 		return 0;
 	s->wanted = 0;
 	return s->seg[HALO_SEG_SS].attrib >> 5 & 3;
@@ -115,9 +122,13 @@ static unsigned int privilege(struct machine_vcpu *v)
 
 static void insn_exit(struct machine_vcpu *v, const struct halo_exit *x, struct halo_reply *r)
 {
-	unsigned int cpl = privilege(v);
+	int cpl = privilege(v);
 	char bytes[64];
 
+	if (cpl < 0) {
+		r->action = HALO_ACTION_RETRY;
+		return;
+	}
 	hex_bytes(bytes, x);
 	r->action = HALO_ACTION_INJECT;
 	r->vector = 6;

@@ -231,6 +231,58 @@ static void test_cpuid(void **state)
 	assert_false(leaf(e, 8, 1, 0)->edx >> 28 & 1);
 }
 
+/* What Linux, old and new, takes a vCPU's place from says the same in every leaf. */
+static void test_topology(void **state)
+{
+	static const u32 counts[] = { 1, 2, 3, 4, 5, 8, 17, 63, 64 };
+
+	for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
+		u32 cpus = counts[c], id, shift;
+
+		for (id = 0; id < cpus; id++) {
+			struct halo_cpuid_entry e[16] = {
+				{ .leaf = 0, .eax = 0x1f },
+				{ .leaf = 1 },
+				{ .leaf = 4, .subleaf = 0, .flags = HALO_CPUID_SUBLEAF, .eax = 0x121 },
+				{ .leaf = 4, .subleaf = 3, .flags = HALO_CPUID_SUBLEAF, .eax = 0x163 },
+				{ .leaf = 4, .subleaf = 4, .flags = HALO_CPUID_SUBLEAF },
+				{ .leaf = 0x80000001 },
+				{ .leaf = 0x80000008 },
+				{ .leaf = 0x8000001d, .subleaf = 3, .flags = HALO_CPUID_SUBLEAF, .eax = 0x163 },
+				{ .leaf = 0x8000001e },
+			};
+			u32 n = cpuid_edit(e, 9, 16, id, cpus);
+			const struct halo_cpuid_entry *x = leaf(e, n, 1, 0);
+
+			assert_int_equal(x->ebx >> 24, id);
+			assert_int_equal(x->ebx >> 16 & 0xff, cpus);
+			assert_int_equal(x->edx >> 28 & 1, cpus > 1);
+			shift = leaf(e, n, 0xb, 1)->eax;
+			assert_int_equal(id >> shift, 0);
+			assert_true(shift == 0 || cpus > 1u << (shift - 1));
+			for (u32 s = 0; s < 3; s++) {
+				x = leaf(e, n, 0xb, s);
+				assert_int_equal(x->edx, id);
+				assert_int_equal(x->ecx & 0xff, s);
+				assert_int_equal(x->ecx >> 8, s < 2 ? s + 1 : 0);
+				assert_int_equal(x->ebx, s == 0 ? 1 : s == 1 ? cpus : 0);
+			}
+			/* Cores of the package; the last cache is theirs, the first one's own. */
+			assert_int_equal((leaf(e, n, 4, 0)->eax >> 26) + 1, cpus);
+			assert_int_equal(leaf(e, n, 4, 0)->eax >> 14 & 0xfff, 0);
+			assert_int_equal((leaf(e, n, 4, 3)->eax >> 14 & 0xfff) + 1, cpus);
+			assert_int_equal(leaf(e, n, 4, 4)->eax, 0);
+			assert_int_equal(leaf(e, n, 0x80000001, 0)->ecx >> 1 & 1, cpus > 1);
+			x = leaf(e, n, 0x80000008, 0);
+			assert_int_equal((x->ecx & 0xff) + 1, cpus);
+			assert_int_equal(x->ecx >> 12 & 0xf, shift);
+			assert_int_equal((leaf(e, n, 0x8000001d, 3)->eax >> 14 & 0xfff) + 1, cpus);
+			assert_int_equal(leaf(e, n, 0x8000001e, 0)->eax, id);
+			assert_int_equal(leaf(e, n, 0x8000001e, 0)->ebx, id);
+		}
+	}
+}
+
 /* -- ACPI ----------------------------------------------------------------------- */
 
 static u8 sum(const u8 *p, u32 n)
@@ -283,14 +335,56 @@ static void test_acpi(void **state)
 	free(m.low);
 }
 
+/* Each vCPU once, by the number that is also its APIC ID; x2APIC entries from 255 on. */
+static void test_madt(void **state)
+{
+	static const u32 counts[] = { 1, 2, 64, 255, 256, 300 };
+	struct gmem m = { .low = calloc(1, 2 * MIB), .low_bytes = 2 * MIB };
+	u8 dsdt[36] = "DSDT", *t;
+	u32 i, n, ioapics, nmi;
+
+	put32(dsdt + 4, 36);
+	for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
+		memset(m.low, 0, 2 * MIB);
+		t = m.low + get64(m.low + acpi_build(&m, counts[c], dsdt, 36) + 24);
+		t = m.low + get64(t + 44);
+		assert_int_equal(sum(t, get32(t + 4)), 0);
+		assert_int_equal(get32(t + 36), 0xfee00000);
+		for (i = 44, n = ioapics = nmi = 0; i < get32(t + 4); i += t[i + 1]) {
+			u8 *e = t + i;
+
+			if (e[0] == 0) {
+				assert_true(n < 255);
+				assert_int_equal(e[1], 8);
+				assert_int_equal(e[2], n);
+				assert_int_equal(e[3], n++);
+				assert_int_equal(get32(e + 4), 1);
+			} else if (e[0] == 9) {
+				assert_true(n >= 255);
+				assert_int_equal(e[1], 16);
+				assert_int_equal(get32(e + 4), n);
+				assert_int_equal(get32(e + 8), 1);
+				assert_int_equal(get32(e + 12), n++);
+			}
+			ioapics += e[0] == 1 && get32(e + 4) == 0xfec00000;
+			nmi += e[0] == 4 && e[2] == 0xff && e[5] == 1;
+		}
+		assert_int_equal(i, get32(t + 4));
+		assert_int_equal(n, counts[c]);
+		assert_int_equal(ioapics, 1);
+		assert_int_equal(nmi, 1);
+	}
+	free(m.low);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_ring_order), T(test_ring_wraps), T(test_ring_broken), T(test_ring_replies),
 		T(test_ring_bad_areas), T(test_ring_two_threads),
-		cmocka_unit_test(test_cpuid),
-		cmocka_unit_test(test_acpi),
+		cmocka_unit_test(test_cpuid), cmocka_unit_test(test_topology),
+		cmocka_unit_test(test_acpi), cmocka_unit_test(test_madt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

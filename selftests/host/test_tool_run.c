@@ -52,6 +52,7 @@ static struct {
 	int open_errno, vm_errno, run_errno;
 	int api;
 	const char *cap_text;
+	u64 cap;
 	struct halo_state state;
 	struct { struct halo_ring h; struct halo_exit e[N]; } exits;
 	struct { struct halo_ring h; struct halo_reply e[N]; } replies;
@@ -143,6 +144,7 @@ int __wrap_ioctl(int fd, unsigned long req, ...)
 	case HALO_GET_CAP:
 		q = arg;
 		snprintf(q->text, sizeof(q->text), "%s", k.cap_text ? k.cap_text : "");
+		q->value = k.cap;
 		return 0;
 	case HALO_CREATE_VM:
 		errno = k.vm_errno;
@@ -481,6 +483,18 @@ static void test_refusals(void **state)
 	}
 }
 
+static void test_too_many_vcpus(void **state)
+{
+	struct run_config c = config();
+	struct run r;
+
+	k.cap = 2;
+	c.cpus = 3;
+	r = start(&c, g_off);
+	assert_int_equal(finish(&r), 125);
+	one_line("--cpus: the module has no more vCPUs in one VM; fix: give at most 2");
+}
+
 static void test_bad_files(void **state)
 {
 	struct run_config c = config();
@@ -717,7 +731,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup(f, setup)
-		T(test_codes), T(test_refusals), T(test_bad_files), T(test_pipes),
+		T(test_codes), T(test_refusals), T(test_too_many_vcpus), T(test_bad_files), T(test_pipes),
 		T(test_slow_reader_loses_nothing), T(test_reader_gone),
 		T(test_stop_with_stuck_reader), T(test_serial_file), T(test_tty_keys),
 		T(test_tty_signals), T(test_tty_stop), T(test_power_button),
