@@ -10,19 +10,28 @@
  * operation N times; a few, which begin or end outside the guest, have a function
  * of the host.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include "side.h"
 
 #define VECTOR		0x41
 #define PORT_USER	0x55
+#define PORT_ZONE	0x300
+#define POST_RING	128	/* of 2^n the next below KVM's */
+#define WARM		16	/* turns before those that are measured */
+#define ROUNDS		64	/* of what is measured one by one */
+#define NONE		(~0ull)	/* SIDE has no such thing */
 #define RAM_BYTES	(64ull << 20)
 
 static const struct side *side;
 static u8 *low;
 
 /* What the guest tells. */
-static volatile u64 g_ticks, g_hits, g_deadline, g_late;
+static volatile u64 g_ticks, g_hits, g_deadline, g_late, g_spun, g_stop;
+static volatile u64 g_cost[ROUNDS], g_lates[ROUNDS];
 static u8 g_data[PAGE] __attribute__((aligned(4096)));
 
 void ktap_fail(const char *file, int line, const char *fmt, ...)
@@ -52,14 +61,14 @@ void ktap_skip(const char *fmt, ...)
 
 /* ------------------------------- the guest ------------------------------- */
 
-/* Some turns first, as the first ones fault memory in. */
+/* The first turns fault memory in. */
 #define LOOP(name, setup, op)							\
 	GUEST void name(u64 n)							\
 	{									\
 		u64 i, from;							\
 										\
 		setup;								\
-		for (i = 0; i < 16; i++)					\
+		for (i = 0; i < WARM; i++)					\
 			op;							\
 		from = rdtsc();							\
 		for (i = 0; i < n; i++)						\
@@ -87,10 +96,12 @@ LOOP(g_vmmcall, , CALL("vmmcall"))
 LOOP(g_rdmsr, , rdmsr(0x3b))
 LOOP(g_wrmsr, , wrmsr(0x3b, 0))
 LOOP(g_rdmsr_user, , rdmsr(MSR_USER))
+LOOP(g_wrmsr_user, , wrmsr(MSR_USER, 1))
 LOOP(g_out1, , outb(PORT_USER, 1))
 LOOP(g_out4, , outl(PORT_USER, 1))
 LOOP(g_in1, , inb(PORT_USER))
 LOOP(g_in4, , inl(PORT_USER))
+LOOP(g_out_zone, , outb(PORT_ZONE, 1))
 LOOP(g_mmio_write, , *(volatile u32 *)HOLE = 1)
 LOOP(g_mmio_read, , *(volatile u32 *)HOLE)
 
@@ -124,35 +135,45 @@ LOOP(g_eoi, x2apic(), wrmsr(0x80b, 0))
 LOOP(g_self_ipi, x2apic(); sti(), wrmsr(0x83f, VECTOR))
 LOOP(g_arm, deadline_mode(); const u64 late = rdtsc() + (1ull << 40), wrmsr(0x6e0, late))
 
-/* From the deadline to the handler: in a loop, and in HLT. */
-static inline void ticks(u64 n, bool halt)
+/* Counts in steps of three instructions until *WORD is no more VALUE. */
+#define COUNT_WHILE(count, word, value)						\
+	asm volatile("1: incq %0\n cmpq %2, %1\n je 1b"				\
+		     : "+m"(count) : "m"(word), "r"((u64)(value)) : "memory")
+#define COUNT_STEP	3
+
+/*
+ * The timer, ROUNDS times, @arg >> 1 ticks ahead; bit 0: in HLT.  What somebody counts
+ * meanwhile, the guest itself or, while it is halted, the host's idler, is no cost; all
+ * the rest is: arming, the interrupt's way here, EOI.
+ */
+GUEST void g_timer(u64 arg)
 {
-	u64 i, seen;
+	u64 i, seen, from, spun;
 
 	deadline_mode();
-	for (i = 0; i < n; i++) {
-		if (i == 4)
-			g_late = 0;
+	for (i = 0; i < ROUNDS; i++) {
 		seen = g_hits;
+		spun = g_spun;
 		sti();
-		g_deadline = rdtsc() + 50000;
+		from = rdtsc();
+		g_deadline = from + (arg >> 1);
 		wrmsr(0x6e0, g_deadline);
+		if (!(arg & 1))
+			COUNT_WHILE(g_spun, g_hits, seen);
 		while (g_hits == seen)
-			if (halt)
-				asm volatile("cli; cmp %0, g_hits(%%rip); jne 1f; sti; hlt; 1: sti"
-					     : : "r"(seen) : "memory");
+			asm volatile("cli; cmp %0, g_hits(%%rip); jne 1f; sti; hlt; 1: sti"
+				     : : "r"(seen) : "memory");
+		g_cost[i] = rdtsc() - from - (g_spun - spun) * COUNT_STEP;
+		g_lates[i] = g_late;
 	}
-	g_ticks = g_late * n / (n - 4);
 }
 
-GUEST void g_tick(u64 n)
+/* Halted until told to stop; the handler rings the bell. */
+GUEST void g_sleeper(void)
 {
-	ticks(n, false);
-}
-
-GUEST void g_hlt(u64 n)
-{
-	ticks(n, true);
+	x2apic();
+	while (!g_stop)
+		asm volatile("cli; cmpq $0, g_stop(%%rip); jne 1f; sti; hlt; 1: sti" : : : "memory");
 }
 
 /* Touch RAM: the step in the upper half of the argument, how often in the lower. */
@@ -184,16 +205,18 @@ GUEST void g_ready(void)
 }
 
 /* Handlers: as short as can be, so that they are not what is measured. */
-extern const u8 g_late_handler[], g_eoi_handler[], g_out_handler[];
+extern const u8 g_late_handler[], g_eoi_handler[], g_out_handler[], g_bell_handler[];
 asm(".pushsection .text\n"
     "g_late_handler:\n push %rax\n push %rcx\n push %rdx\n rdtsc\n shl $32, %rdx\n or %rdx, %rax\n"
-    "sub g_deadline(%rip), %rax\n add %rax, g_late(%rip)\n incq g_hits(%rip)\n"
+    "sub g_deadline(%rip), %rax\n mov %rax, g_late(%rip)\n incq g_hits(%rip)\n"
     "jmp 1f\n"
     "g_eoi_handler:\n push %rax\n push %rcx\n push %rdx\n"
     "1:\n mov $0x80b, %ecx\n xor %eax, %eax\n xor %edx, %edx\n wrmsr\n"
     "pop %rdx\n pop %rcx\n pop %rax\n iretq\n"
     "g_out_handler:\n mov $0x80b, %ecx\n xor %eax, %eax\n xor %edx, %edx\n wrmsr\n"
     "out %al, $0x55\n iretq\n"
+    "g_bell_handler:\n mov $0x80b, %ecx\n xor %eax, %eax\n xor %edx, %edx\n wrmsr\n"
+    "mov $0x300, %edx\n out %al, (%dx)\n iretq\n"
     ".popsection");
 
 /* -------------------------------- the host ------------------------------- */
@@ -234,12 +257,60 @@ static u64 in_guest(struct box *b, const void *fn, u64 arg)
 	return g_ticks;
 }
 
+static u64 empty(u64 n)
+{
+	struct box b = {};
+
+	return in_guest(&b, g_empty, n);
+}
+
 static u64 loop(const void *fn, u64 n)
 {
 	struct box b = {};
 
-	return (in_guest(&b, fn, n) - in_guest(&b, g_empty, n)) / n;
+	return (in_guest(&b, fn, n) - empty(n)) / n;
 }
+
+/* Answered before it is asked: what is left is the vCPU's own cost. */
+static u64 parked(const void *fn, u64 n)
+{
+	struct box b = { .ring = 1024 };
+
+	if (!side->park)
+		return NONE;
+	begin(&b, fn, n);
+	side->park(&b, n + WARM);
+	side->free(&b);
+	return (g_ticks - empty(n)) / n;
+}
+
+static u64 zone(int what, u32 size, const void *fn, u64 n)
+{
+	bool mmio = what == POSTED_MMIO || what == DOORBELL_MMIO;
+	bool bell = what == DOORBELL_PIO || what == DOORBELL_MMIO;
+	struct box b = { .ring = bell ? 0 : POST_RING };
+	int fd = eventfd(0, EFD_NONBLOCK);
+	u64 rung;
+
+	CHECK(fd >= 0);
+	begin(&b, fn, n);
+	side->zone(&b, what, mmio ? HOLE : PORT_ZONE, size, fd);
+	until_done(&b);
+	side->free(&b);
+	if (bell) {
+		CHECK_EQ(read(fd, &rung, sizeof(rung)), sizeof(rung));
+		CHECK_EQ(rung, n + WARM);
+	}
+	close(fd);
+	return (g_ticks - empty(n)) / n;
+}
+
+static u64 posted_pio(const void *fn, u64 n) { return zone(POSTED_PIO, 1, fn, n); }
+static u64 posted_mmio(const void *fn, u64 n) { return zone(POSTED_MMIO, 4, fn, n); }
+static u64 bell_pio(const void *fn, u64 n) { return zone(DOORBELL_PIO, 1, fn, n); }
+static u64 bell_mmio(const void *fn, u64 n) { return zone(DOORBELL_MMIO, 4, fn, n); }
+/* Any size and any value: need not be decoded where the CPU tells the length. */
+static u64 bell_plain(const void *fn, u64 n) { return zone(DOORBELL_MMIO, 0, fn, n); }
 
 static u64 fault(u64 step, u64 n, int advice)
 {
@@ -280,6 +351,97 @@ static u64 msi_out(const void *fn, u64 n)
 	CHECK_EQ(b.at, PORT_USER);
 	side->free(&b);
 	return from;
+}
+
+static void *vcpu_thread(void *box)
+{
+	until_done(box);
+	return NULL;
+}
+
+/* An MSI wakes the halted vCPU, whose handler rings a doorbell that is waited for here. */
+static u64 round_trip(const void *fn, u64 n)
+{
+	int fd = eventfd(0, 0);
+	struct box b = {};
+	pthread_t thread;
+	u64 i, rung, from = 0;
+
+	CHECK(fd >= 0);
+	g_stop = 0;
+	begin(&b, fn, 0);
+	side->zone(&b, DOORBELL_PIO, PORT_ZONE, 1, fd);
+	CHECK(!pthread_create(&thread, NULL, vcpu_thread, &b));
+	/* Until its LAPIC is on, it takes none. */
+	usleep(10000);
+	for (i = 0; i < n + WARM; i++) {
+		if (i == WARM)
+			from = rdtsc();
+		if (i == n + WARM - 1)
+			g_stop = 1;
+		side->msi(&b, VECTOR);
+		CHECK_EQ(read(fd, &rung, sizeof(rung)), sizeof(rung));
+		CHECK_EQ(rung, 1);
+	}
+	from = (rdtsc() - from) / n;
+	pthread_join(thread, NULL);
+	close(fd);
+	side->free(&b);
+	return from;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The host's own ticks fall into some rounds. */
+static u64 median(volatile u64 *figures)
+{
+	qsort((u64 *)figures, ROUNDS, sizeof(*figures), ascending);
+	return figures[ROUNDS / 2];
+}
+
+/* What the CPU does if nobody else wants it: tells how long that was. */
+static void *idler(void *unused)
+{
+	const struct sched_param none = {};
+
+	CHECK(!sched_setscheduler(0, SCHED_IDLE, &none));
+	COUNT_WHILE(g_spun, g_stop, 0);
+	return NULL;
+}
+
+/*
+ * Cost: the interrupt comes in its time, none earlier, as waiting in front of the guest's
+ * door would be counted; in HLT the host has something to do, and no reason to poll.
+ */
+static u64 timer_cost(const void *fn, u64 arg)
+{
+	struct box b = {};
+	pthread_t thread;
+
+	g_stop = 0;
+	side->early_timer(false);
+	if (arg & 1)
+		CHECK(!pthread_create(&thread, NULL, idler, NULL));
+	in_guest(&b, fn, arg);
+	g_stop = 1;
+	if (arg & 1)
+		pthread_join(thread, NULL);
+	side->early_timer(true);
+	return median(g_cost);
+}
+
+/* Lateness: each side does what it can against it. */
+static u64 timer_late(const void *fn, u64 arg)
+{
+	struct box b = {};
+
+	in_guest(&b, fn, arg);
+	return median(g_lates);
 }
 
 /* Time of this process only, in ticks: waits for grace periods do not count. */
@@ -370,18 +532,33 @@ static const struct row {
 	{ "rdmsr", loop, g_rdmsr, 1000 },
 	{ "wrmsr", loop, g_wrmsr, 1000 },
 	{ "rdmsr-user", loop, g_rdmsr_user, 500 },
+	{ "wrmsr-user", loop, g_wrmsr_user, 500 },
 	{ "out-1", loop, g_out1, 500 },
 	{ "out-4", loop, g_out4, 500 },
 	{ "in-1", loop, g_in1, 500 },
 	{ "in-4", loop, g_in4, 500 },
+	{ "out-1-parked", parked, g_out1, 500 },
+	{ "out-4-parked", parked, g_out4, 500 },
+	{ "in-1-parked", parked, g_in1, 500 },
+	{ "in-4-parked", parked, g_in4, 500 },
+	{ "out-posted", posted_pio, g_out_zone, 1024 },
+	{ "doorbell-pio", bell_pio, g_out_zone, 500 },
 	{ "mmio-write", loop, g_mmio_write, 500 },
 	{ "mmio-read", loop, g_mmio_read, 500 },
+	{ "mmio-write-parked", parked, g_mmio_write, 500 },
+	{ "mmio-posted", posted_mmio, g_mmio_write, 1024 },
+	{ "doorbell-mmio", bell_mmio, g_mmio_write, 500 },
+	{ "doorbell-plain", bell_plain, g_mmio_write, 500 },
 	{ "rep-outsb-4k", loop, g_outsb, 4 },
 	{ "eoi", loop, g_eoi, 1000 },
 	{ "self-ipi", loop, g_self_ipi, 500, g_eoi_handler },
 	{ "deadline-arm", loop, g_arm, 500 },
-	{ "tick", loop, g_tick, 104, g_late_handler },
-	{ "hlt-wake", loop, g_hlt, 104, g_late_handler },
+	{ "tick", timer_cost, g_timer, 20000 << 1, g_late_handler },
+	{ "hlt-wake", timer_cost, g_timer, 50000 << 1 | 1, g_late_handler },
+	/* longer than KVM polls after a HLT */
+	{ "tick-late", timer_late, g_timer, 400000 << 1, g_late_handler },
+	{ "hlt-late", timer_late, g_timer, 400000 << 1 | 1, g_late_handler },
+	{ "hlt-msi-doorbell", round_trip, g_sleeper, 200, g_bell_handler },
 	{ "msi-eoi-out", msi_out, g_ready, 500, g_out_handler },
 	{ "fault-4k", fault_4k, g_touch, 512 },
 	{ "fault-4k-row", fault_row, g_touch, 2048 },
@@ -405,6 +582,7 @@ int main(int argc, char **argv)
 {
 	const struct row *r;
 	struct vm tables;
+	u64 figure;
 
 	if (argc < 2 || (strcmp(argv[1], "halo") && strcmp(argv[1], "kvm"))) {
 		fprintf(stderr, "usage: exits halo|kvm [ROW...]\n");
@@ -421,9 +599,9 @@ int main(int argc, char **argv)
 			continue;
 		if (r->handler)
 			gate(VECTOR, r->handler);
-		printf("%s\t%llu\n", r->name,
-		       (unsigned long long)r->measure(r->fn_intel && cpu_is_intel() ? r->fn_intel :
-						      r->fn, r->n));
+		figure = r->measure(r->fn_intel && cpu_is_intel() ? r->fn_intel : r->fn, r->n);
+		if (figure != NONE)
+			printf("%s\t%llu\n", r->name, (unsigned long long)figure);
 		fflush(stdout);
 	}
 	return 0;

@@ -7,6 +7,8 @@
 #include "side.h"
 
 #define RUN_BYTES	(3 * PAGE)
+#define COALESCED	(2 * PAGE)	/* where that ring is in the mapping */
+#define ADVANCE		"/sys/module/kvm/parameters/lapic_timer_advance_ns"
 
 static int dev;
 static struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 e[128]; } table;
@@ -102,12 +104,27 @@ static void kvm_make(struct box *b, const void *rip, u64 rsp, u64 arg)
 	set_mode(b->cpu, rip, rsp, arg);
 }
 
+static void drain(struct box *b)
+{
+	volatile struct kvm_coalesced_mmio_ring *c = b->own + COALESCED;
+	const u32 most = (PAGE - sizeof(*c)) / sizeof(c->coalesced_mmio[0]);
+	u32 at = c->first, last = __atomic_load_n(&c->last, __ATOMIC_ACQUIRE);
+
+	for (; at != last; at = (at + 1) % most) {
+		b->at = c->coalesced_mmio[at].phys_addr;
+		b->data = *(volatile u64 *)c->coalesced_mmio[at].data;
+	}
+	__atomic_store_n(&c->first, at, __ATOMIC_RELEASE);
+}
+
 static void kvm_go(struct box *b)
 {
 	struct kvm_run *r = b->own;
 
 	if (ioctl(b->cpu, KVM_RUN, 0))
 		ktap_fail(__FILE__, __LINE__, "KVM_RUN: %s", strerror(errno));
+	if (b->ring)
+		drain(b);
 	switch (r->exit_reason) {
 	case KVM_EXIT_IO:
 		b->why = STOP_PIO;
@@ -118,6 +135,7 @@ static void kvm_go(struct box *b)
 		b->at = r->mmio.phys_addr;
 		break;
 	case KVM_EXIT_X86_RDMSR:
+	case KVM_EXIT_X86_WRMSR:
 		b->why = STOP_MSR;
 		b->at = r->msr.index;
 		r->msr.error = 0;
@@ -130,6 +148,29 @@ static void kvm_go(struct box *b)
 		b->why = STOP_OTHER;
 		b->at = r->exit_reason;
 	}
+}
+
+static void kvm_zone(struct box *b, int what, u64 addr, u32 size, int eventfd)
+{
+	struct kvm_coalesced_mmio_zone c = { .addr = addr, .size = 8, .pio = what == POSTED_PIO };
+	struct kvm_ioeventfd e = {
+		.addr = addr, .len = size, .fd = eventfd,
+		.flags = what == DOORBELL_PIO ? KVM_IOEVENTFD_FLAG_PIO : 0,
+	};
+
+	if (what == POSTED_PIO || what == POSTED_MMIO)
+		DO(b->fd, KVM_REGISTER_COALESCED_MMIO, &c);
+	else
+		DO(b->fd, KVM_IOEVENTFD, &e);
+}
+
+static void kvm_early_timer(bool on)
+{
+	int fd = open(ADVANCE, O_WRONLY);
+
+	if (fd < 0 || write(fd, on ? "-1" : "0", on ? 2 : 1) < 0)
+		ktap_fail(__FILE__, __LINE__, ADVANCE ": %s", strerror(errno));
+	close(fd);
 }
 
 static void kvm_msi(struct box *b, u8 vector)
@@ -147,6 +188,6 @@ static void kvm_free(struct box *b)
 }
 
 const struct side side_kvm = {
-	.name = "kvm", .open = kvm_open, .make = kvm_make, .go = kvm_go, .msi = kvm_msi,
-	.free = kvm_free,
+	.name = "kvm", .open = kvm_open, .make = kvm_make, .go = kvm_go, .zone = kvm_zone,
+	.msi = kvm_msi, .early_timer = kvm_early_timer, .free = kvm_free,
 };

@@ -175,12 +175,15 @@ void map_page(struct vm *vm, u64 va, u64 pa, u64 flags)
 
 struct vcpu *vcpu_new(struct vm *vm, u32 id)
 {
+	struct halo_create_vcpu arg = {
+		.size = sizeof(arg), .id = id, .ring_entries = vm->ring_entries,
+	};
 	struct vcpu *v = calloc(1, sizeof(*v));
 	struct halo_vcpu_layout *l = &v->layout;
 
 	v->vm = vm;
 	v->id = id;
-	v->fd = vcpu_fd_new(vm->fd, id);
+	v->fd = ioctl(vm->fd, HALO_VM_CREATE_VCPU, &arg);
 	if (v->fd < 0)
 		ktap_fail(__FILE__, __LINE__, "HALO_VM_CREATE_VCPU: %s", strerror(errno));
 	l->size = sizeof(*l);

@@ -94,6 +94,7 @@ struct vm {
 	u8 *low;
 	struct vcpu *cpu[8];
 	unsigned int nr;
+	u32 ring_entries;	/* of the next vcpu_new(); 0 = the module's choice */
 };
 
 struct vcpu {
