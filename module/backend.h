@@ -159,6 +159,7 @@ enum halo_hw_reason {
 	HW_INIT,		/* INIT signal */
 	HW_ENTRY_FAILED,	/* .code */
 	HW_UNKNOWN,		/* .code */
+	HW_REASONS
 };
 
 #define CR_GPR_UNKNOWN	0xff

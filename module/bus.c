@@ -47,7 +47,14 @@ static bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a)
 	if (unlikely(halo_ring_push(&vcpu->rings, &x)))
 		return false;
 	halo_announce(vcpu);
+	vcpu->count.posted++;
 	return true;
+}
+
+static void halo_bell(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone)
+{
+	halo_host_eventfd_signal(zone->ctx);
+	vcpu->count.doorbells++;
 }
 
 /**
@@ -76,7 +83,7 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 		if (mode == HALO_ZONE_CONST)
 			a->value = zone->match;
 		else if (mode == HALO_ZONE_DOORBELL && a->write)
-			halo_host_eventfd_signal(zone->ctx);
+			halo_bell(vcpu, zone);
 	}
 	rcu_read_unlock();
 
@@ -115,7 +122,7 @@ bool halo_doorbell(struct halo_vcpu *vcpu, u64 gpa)
 	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_MMIO, gpa, 8);
 	rung = zone && zone->mode == HALO_ZONE_DOORBELL && !zone->access;
 	if (rung)
-		halo_host_eventfd_signal(zone->ctx);
+		halo_bell(vcpu, zone);
 	rcu_read_unlock();
 	vcpu->count.mmio += rung;
 	return rung;
@@ -170,6 +177,7 @@ long halo_bus_set_zone(void *obj, void *arg)
 	err = PTR_ERR_OR_ZERO(new);
 	if (!err) {
 		rcu_assign_pointer(vm->zones, new);
+		WRITE_ONCE(vm->nr_zones, halo_zone_table_count(new));
 		if (vm->nr_vcpus)
 			synchronize_rcu_expedited();
 		halo_free(old);

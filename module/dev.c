@@ -196,6 +196,7 @@ static long halo_cap(void *unused, void *arg)
 	case HALO_CAP_ZONE_DOORBELL:
 	case HALO_CAP_IRQFD:
 	case HALO_CAP_RUN_PARKED:
+	case HALO_CAP_STATS_FD:
 		q->value = 1;
 		return 0;
 	case HALO_CAP_TSC_KHZ:
@@ -339,6 +340,7 @@ static int __init halo_init(void)
 		kvfree(halo_cpuid_host);
 		return err;
 	}
+	halo_stats_init();
 	if (halo_hw.error)
 		pr_info("halo: loaded, but unusable: %s\n", halo_hw.text);
 	else
@@ -352,6 +354,7 @@ static int __init halo_init(void)
 static void __exit halo_exit(void)
 {
 	misc_deregister(&halo_misc);
+	halo_stats_exit();
 	if (halo_notifiers_on)
 		preempt_notifier_dec();
 	kvfree(halo_cpuid_host);

@@ -48,7 +48,6 @@ static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
 	struct halo_cpuid_dyn dyn;
 	u32 regs[4];
 
-	vcpu->count.cpuid++;
 	dyn.cr4 = cpu->arch.cr4;
 	dyn.xcr0 = cpu->xcr0;
 	dyn.apic_off = !halo_lapic_enabled(&vcpu->lapic);
@@ -62,7 +61,6 @@ static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
 
 static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 {
-	vcpu->count.hlt++;
 	halo_skip(vcpu, vcpu->cpu.exit.insn_len);
 	if (vcpu->cpu.event.type != EVENT_NONE)
 		return NEXT_RESUME;
@@ -243,14 +241,11 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 		x->insn_len = len;
 	}
 	switch (x->reason) {
-	case HW_INTR:
-		vcpu->count.intr++;
-		return NEXT_RESUME;
 	case HW_DEADLINE:
-		vcpu->count.intr++;
 		halo_irq_deadline(vcpu);
 		return NEXT_RESUME;
 	case HW_NONE:
+	case HW_INTR:
 	case HW_NMI:
 	case HW_INTR_WINDOW:
 	case HW_NMI_WINDOW:

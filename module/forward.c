@@ -146,6 +146,7 @@ static enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
 	if (posted) {
 		vcpu->pending.kind = PEND_NONE;
 		halo_announce(vcpu);
+		vcpu->count.posted++;
 		return halo_reply_done(vcpu, kind, 0);
 	}
 	vcpu->count.user_exits++;

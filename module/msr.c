@@ -390,7 +390,6 @@ enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int l
 	u64 *gpr = vcpu->cpu.gpr, value = (gpr[GPR_RDX] << 32) | (u32)gpr[GPR_RAX];
 	int ret;
 
-	vcpu->count.msr++;
 	ret = write ? halo_msr_write(vcpu, index, value, false) :
 		      halo_msr_read(vcpu, index, &value);
 	if (ret < 0)
@@ -423,18 +422,15 @@ enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 		a.value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
 	switch (halo_access(vcpu, &a)) {
 	case ACCESS_DONE:
-		vcpu->count.msr++;
 		if (!write)
 			halo_msr_result(vcpu, a.value);
 		return halo_skip(vcpu, a.insn_len);
 	case ACCESS_ASK:
-		vcpu->count.msr++;
 		vcpu->pending.insn_len = a.insn_len;
 		return halo_forward(vcpu, HALO_EXIT_MSR, write ? PEND_WRMSR : PEND_RDMSR);
 	case ACCESS_NONE:
 		return halo_msr_own(vcpu, a.addr, write, a.insn_len);
 	default:
-		vcpu->count.msr++;
 		return halo_gp(vcpu);
 	}
 }

@@ -194,7 +194,6 @@ enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 		.insn_len = x->insn_len,
 	};
 
-	vcpu->count.pio++;
 	p->in = x->io.in;
 	p->size = x->io.size;
 	p->insn_len = x->insn_len;

@@ -73,9 +73,8 @@ static void halo_stay(struct halo_vcpu *vcpu)
 
 	cpu->again = false;
 	for (;;) {
-		vcpu->count.entries++;
 		halo_be->run(cpu);
-		vcpu->count.exits++;
+		vcpu->count.exits[cpu->exit.reason]++;
 		vcpu->lapic.stale |= halo_hw.virt_intr;
 		if (!halo_exit_fast(vcpu) || !--left || halo_must_wait(vcpu) ||
 		    (halo_hw.virt_intr && vcpu->lapic.changed) ||
@@ -164,6 +163,7 @@ static int halo_block(struct halo_vcpu *vcpu)
 	}
 	finish_rcuwait(&vcpu->wait);
 	halo_irq_wake(vcpu);
+	vcpu->count.halts++;
 	vcpu->count.halted_ns += ktime_get_ns() - start;
 	return err;
 }

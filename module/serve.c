@@ -184,7 +184,7 @@ static void halo_park_learn(struct halo_vcpu *vcpu, u64 slept)
 
 static int halo_park_sleep(struct halo_vcpu *vcpu)
 {
-	u64 start = ktime_get_ns();
+	u64 start = ktime_get_ns(), slept;
 	int err = 0;
 
 	prepare_to_rcuwait(&vcpu->wait);
@@ -201,8 +201,11 @@ static int halo_park_sleep(struct halo_vcpu *vcpu)
 	}
 	finish_rcuwait(&vcpu->wait);
 	halo_ring_sleep(&vcpu->rings, false);
+	slept = ktime_get_ns() - start;
+	vcpu->count.parks++;
+	vcpu->count.parked_ns += slept;
 	if (!err)
-		halo_park_learn(vcpu, ktime_get_ns() - start);
+		halo_park_learn(vcpu, slept);
 	return err;
 }
 

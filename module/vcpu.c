@@ -203,16 +203,6 @@ static long halo_vcpu_kick_ioctl(void *obj, void *arg)
 	return 0;
 }
 
-static long halo_vcpu_get_stats(void *obj, void *arg)
-{
-	struct halo_vcpu *vcpu = obj;
-	struct halo_vcpu_stats *s = arg;
-
-	*s = vcpu->count;
-	s->tlb_flushes = vcpu->cpu.flushes;
-	return 0;
-}
-
 static long halo_vcpu_get_cpuid(void *obj, void *arg)
 {
 	struct halo_vcpu *vcpu = obj;
@@ -339,7 +329,7 @@ static const struct halo_ioctl halo_vcpu_any[] = {
 	{ HALO_VCPU_KICK, halo_vcpu_kick_ioctl },
 	{ HALO_VCPU_SET_LINE, halo_irq_line },
 	{ HALO_VCPU_GET_LAYOUT, halo_vcpu_get_layout },
-	{ HALO_VCPU_GET_STATS, halo_vcpu_get_stats },
+	{ HALO_VCPU_GET_STATS, halo_stats_vcpu },
 	{ HALO_VCPU_SET_RING, halo_serve_set_ring },
 };
 
@@ -364,6 +354,8 @@ static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long a
 
 	if (cmd == HALO_VCPU_DOORBELL)
 		return halo_serve_doorbell(vcpu);
+	if (cmd == HALO_VCPU_STATS_FD)
+		return halo_stats_fd_vcpu(vcpu);
 	if (current->mm != vcpu->vm->mm)
 		return -EIO;
 	if (cmd != HALO_VCPU_RUN)

@@ -54,6 +54,7 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @mem: guest memory
  * @tlb_gen: bumped when second-stage rights go; vCPUs flush when they lag
  * @zones: immutable table, replaced under @lock
+ * @nr_zones: how many there are in it, for statistics
  * @irqfds: changed under @lock, read under RCU
  * @nr_irqfds: how many
  * @nr_vcpus: published part of @vcpus and @lapics
@@ -65,6 +66,11 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @boot_ns: time of day at creation, ns
  * @clock_mul: TSC ticks to guest time, ns: multiplier
  * @clock_shift: and what to shift the product by, to the right, at most 32
+ * @node: in the list of all VMs
+ * @nr: number since the module was loaded
+ * @pid: process that made it
+ * @fd: as which fd
+ * @name: what that process calls it
  */
 struct halo_vm {
 	refcount_t ref;
@@ -73,6 +79,7 @@ struct halo_vm {
 	struct halo_mem mem;
 	atomic64_t tlb_gen;
 	struct halo_zone_table __rcu *zones;
+	u32 nr_zones;
 	struct list_head irqfds;
 	unsigned int nr_irqfds;
 	unsigned int nr_vcpus;
@@ -84,6 +91,11 @@ struct halo_vm {
 	u64 boot_ns;
 	u32 clock_mul;
 	u32 clock_shift;
+	struct list_head node;
+	u64 nr;
+	pid_t pid;
+	int fd;
+	char name[HALO_NAME_BYTES];
 };
 
 /* What the reply to the SYNC exit in flight will be used for. */
@@ -156,6 +168,38 @@ struct halo_code {
 	const u64 __user *pte[HALO_WALK_LEVELS];
 	u64 entry[HALO_WALK_LEVELS];
 	const u8 __user *at;
+};
+
+/**
+ * struct halo_count - what a vCPU did; stats.c names them in this order
+ * @exits: by enum halo_hw_reason
+ * @user_exits: exits that wait for userspace's answer
+ * @posted: POSTED exits
+ * @doorbells: writes that signalled a zone's eventfd
+ * @mmio: accesses to device memory
+ * @faults: second-stage faults mapped
+ * @injected: interrupts given to the guest, but for those that the CPU delivers itself
+ * @decoded: instructions fetched and decoded
+ * @halts: how often it slept in HLT
+ * @halted_ns: how long
+ * @parks: how often it slept PARKED, waiting for a server
+ * @parked_ns: how long
+ *
+ * Written by the vCPU's owner, read by anybody.
+ */
+struct halo_count {
+	u64 exits[HW_REASONS];
+	u64 user_exits;
+	u64 posted;
+	u64 doorbells;
+	u64 mmio;
+	u64 faults;
+	u64 injected;
+	u64 decoded;
+	u64 halts;
+	u64 halted_ns;
+	u64 parks;
+	u64 parked_ns;
 };
 
 /* Bits of vcpu->requests. */
@@ -269,7 +313,7 @@ struct halo_vcpu {
 		u64 hwcr;
 	} msr;
 
-	struct halo_vcpu_stats count;
+	struct halo_count count;
 };
 
 extern const struct halo_backend *halo_be;
@@ -502,6 +546,15 @@ long halo_irq_line(void *obj, void *arg);
 long halo_irqfd_set(void *obj, void *arg);
 bool halo_irqfd_eoi(struct halo_vm *vm, u8 vector);
 void halo_irqfd_free_vm(struct halo_vm *vm);
+
+/* stats.c */
+void halo_stats_init(void);
+void halo_stats_exit(void);
+void halo_stats_add(struct halo_vm *vm, int fd);
+void halo_stats_del(struct halo_vm *vm);
+long halo_stats_fd_vm(struct halo_vm *vm);
+long halo_stats_fd_vcpu(struct halo_vcpu *vcpu);
+long halo_stats_vcpu(void *obj, void *arg);
 
 /* clock.c */
 u64 halo_tsc(struct halo_vcpu *vcpu);

@@ -51,6 +51,7 @@ void halo_vm_put(struct halo_vm *vm)
 
 	if (!refcount_dec_and_test(&vm->ref))
 		return;
+	halo_stats_del(vm);
 	for (i = 0; i < vm->nr_vcpus; i++) {
 		hrtimer_cancel(&vm->vcpus[i]->timer);
 		hrtimer_cancel(&vm->vcpus[i]->announce);
@@ -93,6 +94,8 @@ static long halo_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 {
 	struct halo_vm *vm = file->private_data;
 
+	if (cmd == HALO_VM_STATS_FD)
+		return halo_stats_fd_vm(vm);
 	if (current->mm != vm->mm)
 		return -EIO;
 	return halo_ioctl(halo_vm_ioctls, ARRAY_SIZE(halo_vm_ioctls), vm, cmd, arg);
@@ -112,6 +115,16 @@ static const struct file_operations halo_vm_fops = {
 	.llseek = noop_llseek,
 };
 
+/* It stands in texts, between blanks. */
+static bool halo_vm_name_valid(const char *name)
+{
+	unsigned int i = 0;
+
+	while (i < HALO_NAME_BYTES && name[i] > ' ' && name[i] < 0x7f)
+		i++;
+	return i < HALO_NAME_BYTES && !memchr_inv(name + i, 0, HALO_NAME_BYTES - i);
+}
+
 /**
  * halo_vm_create() - HALO_CREATE_VM: a new VM for the calling process
  * @unused: nothing
@@ -130,9 +143,10 @@ long halo_vm_create(void *unused, void *arg)
 		.nx_huge = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT),
 	};
 	struct halo_vm *vm;
+	struct file *file;
 	int fd, err;
 
-	if (c->flags || memchr_inv(c->reserved, 0, sizeof(c->reserved)))
+	if (c->flags || !halo_vm_name_valid(c->name))
 		return -EINVAL;
 	err = halo_hw_get();
 	if (err)
@@ -146,14 +160,25 @@ long halo_vm_create(void *unused, void *arg)
 	mutex_init(&vm->lock);
 	INIT_LIST_HEAD(&vm->irqfds);
 	vm->mm = current->mm;
+	memcpy(vm->name, c->name, sizeof(vm->name));
 	atomic64_set(&vm->tlb_gen, 1);
 	halo_clock_init(vm);
 	err = halo_mem_init(&vm->mem, current->mm, &config);
 	if (err)
 		goto free;
-	fd = anon_inode_getfd("halo-vm", &halo_vm_fops, vm, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
+	fd = get_unused_fd_flags(O_RDWR | O_CLOEXEC);
+	halo_stats_add(vm, fd);
+	if (fd < 0) {
 		halo_vm_put(vm);
+		return fd;
+	}
+	file = anon_inode_getfile("halo-vm", &halo_vm_fops, vm, O_RDWR);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		halo_vm_put(vm);
+		return PTR_ERR(file);
+	}
+	fd_install(fd, file);
 	return fd;
 free:
 	kvfree(vm);

@@ -140,6 +140,8 @@ checkpatch_file()
 	module/pure.h)
 		ignore=$ignore,NEW_TYPEDEFS,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE,VOLATILE
 		ignore=$ignore,PREFER_DEFINED_ATTRIBUTE_MACRO,COMPLEX_MACRO,MEMORY_BARRIER ;;
+	# A list that is handed a macro for its entries.
+	module/reasons.h) ignore=$ignore,COMPLEX_MACRO,MACRO_ARG_REUSE ;;
 	# A table of fields: its macro asks for offsets and sizes only.
 	module/state.c) ignore=$ignore,MACRO_ARG_REUSE ;;
 	# No BIT() in userspace's headers; sections have rules above them.

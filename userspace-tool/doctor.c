@@ -164,6 +164,7 @@ static json_t *capabilities(struct report *r, int fd)
 		[HALO_CAP_TSC_KHZ] = "tsc_khz", [HALO_CAP_NESTED] = "nested",
 		[HALO_CAP_SMP] = "smp", [HALO_CAP_VNMI] = "vnmi",
 		[HALO_CAP_IRQFD] = "irqfd", [HALO_CAP_VIRT_INTR] = "virt_intr",
+		[HALO_CAP_STATS_FD] = "stats_fd",
 	};
 	static const char *const backends[] = { "none", "SVM", "VMX" };
 	struct hv hv = { .dev = fd, .vm = -1 };

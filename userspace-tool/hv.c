@@ -106,12 +106,17 @@ static int refused(const struct hv *hv, int err)
 /**
  * hv_create_vm() - make the VM
  * @hv: an open device; gets the VM fd
+ * @name: what the module shall call it in statistics: as much of it as it takes
  *
  * Return: 0, or the exit code after the error was told.
  */
-int hv_create_vm(struct hv *hv)
+int hv_create_vm(struct hv *hv, const char *name)
 {
 	struct halo_create_vm c = { .size = sizeof(c) };
+	size_t i;
+
+	for (i = 0; name[i] && i < sizeof(c.name) - 1; i++)
+		c.name[i] = name[i] > ' ' && name[i] < 0x7f ? name[i] : '_';
 
 	hv->vm = ioctl(hv->dev, HALO_CREATE_VM, &c);
 	return hv->vm < 0 ? refused(hv, errno) : 0;

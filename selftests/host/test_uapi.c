@@ -28,6 +28,7 @@ AT(halo_cap_query, reason, 16);
 AT(halo_cap_query, text, 24);
 
 SIZE(halo_create_vm, 32);
+AT(halo_create_vm, name, 8);
 
 SIZE(halo_cpuid_entry, 32);
 AT(halo_cpuid_entry, eax, 12);
@@ -136,6 +137,16 @@ AT(halo_vcpu_ring, wake_after_us, 12);
 SIZE(halo_vcpu_stats, 248);
 AT(halo_vcpu_stats, entries, 8);
 AT(halo_vcpu_stats, reserved2, 120);
+SIZE(halo_stats_header, 96);
+AT(halo_stats_header, desc_offset, 4);
+AT(halo_stats_header, data_offset, 16);
+AT(halo_stats_header, vm, 24);
+AT(halo_stats_header, id, 32);
+AT(halo_stats_header, name, 72);
+SIZE(halo_stats_desc, 48);
+AT(halo_stats_desc, kind, 4);
+AT(halo_stats_desc, unit, 6);
+AT(halo_stats_desc, name, 8);
 
 /* Padding would be a hole through which kernel memory leaks. */
 static void exit_has_no_padding(void **state)
@@ -157,7 +168,7 @@ static void groups_and_masks_fit(void **state)
 {
 	assert_int_equal(HALO_STATE_GPRS | HALO_STATE_SEGS | HALO_STATE_CRS | HALO_STATE_DRS |
 			 HALO_STATE_MSRS | HALO_STATE_EVENTS | HALO_STATE_MP, HALO_STATE_ALL);
-	assert_int_equal(HALO_CAP_MAX, 20);
+	assert_int_equal(HALO_CAP_MAX, 21);
 }
 
 static void ioctl_numbers_are_unique(void **state)
@@ -170,6 +181,7 @@ static void ioctl_numbers_are_unique(void **state)
 		HALO_VCPU_SET_LAPIC, HALO_VCPU_GET_XSAVE, HALO_VCPU_SET_XSAVE, HALO_VCPU_SET_LINE,
 		HALO_VCPU_GET_STATS, HALO_VCPU_GET_STATE, HALO_VCPU_SET_STATE,
 		HALO_VM_SET_IRQFD, HALO_VCPU_SET_RING, HALO_VCPU_DOORBELL,
+		HALO_VM_STATS_FD, HALO_VCPU_STATS_FD,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

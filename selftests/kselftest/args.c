@@ -31,8 +31,8 @@ static const struct call calls[] = {
 	  sizeof(struct halo_cpuid), false, E2BIG, { END } },
 	{ "CREATE_VM", DEV, HALO_CREATE_VM, sizeof(struct halo_create_vm),
 	  sizeof(struct halo_create_vm), false, 0,
-	  { R(halo_create_vm, flags), R(halo_create_vm, reserved[0]),
-	    R(halo_create_vm, reserved[1]), R(halo_create_vm, reserved[2]), END } },
+	  { R(halo_create_vm, flags), R(halo_create_vm, name), R(halo_create_vm, name) + 23,
+	    END } },
 	{ "SET_MEMSLOT", VM, HALO_VM_SET_MEMSLOT, sizeof(struct halo_memslot),
 	  sizeof(struct halo_memslot), false, ENOENT,
 	  { R(halo_memslot, reserved), R(halo_memslot, flags) + 1, END } },
@@ -244,6 +244,10 @@ TEST(wrong_fd)
 		CHECK_ERRNO(ioctl(fds[DEV], plain[i], 0), ENOTTY);
 		CHECK_ERRNO(ioctl(fds[VM], plain[i], 0), ENOTTY);
 	}
+	CHECK_ERRNO(ioctl(fds[DEV], HALO_VM_STATS_FD, 0), ENOTTY);
+	CHECK_ERRNO(ioctl(fds[VCPU], HALO_VM_STATS_FD, 0), ENOTTY);
+	CHECK_ERRNO(ioctl(fds[DEV], HALO_VCPU_STATS_FD, 0), ENOTTY);
+	CHECK_ERRNO(ioctl(fds[VM], HALO_VCPU_STATS_FD, 0), ENOTTY);
 }
 
 TEST(unknown_numbers)
@@ -252,7 +256,7 @@ TEST(unknown_numbers)
 
 	setup();
 	for (k = DEV; k <= VCPU; k++) {
-		for (i = 0x31; i < 0x100; i++)
+		for (i = 0x32; i < 0x100; i++)
 			CHECK_ERRNO(ioctl(fds[k], _IO(HALO_IOC_MAGIC, i), 0), ENOTTY);
 		/* Right number, wrong size or direction: another ioctl. */
 		CHECK_ERRNO(ioctl(fds[k], _IOW(HALO_IOC_MAGIC, 0x10, u32), two_pages), ENOTTY);

@@ -56,6 +56,7 @@
  * @HALO_CAP_IRQFD: HALO_VM_SET_IRQFD
  * @HALO_CAP_VIRT_INTR: the CPU delivers interrupts, and has an x2APIC's EOI, TPR and
  *	self-IPI, without an exit
+ * @HALO_CAP_STATS_FD: HALO_VM_STATS_FD and HALO_VCPU_STATS_FD
  * @HALO_CAP_MAX: one past the last
  */
 enum halo_cap {
@@ -79,6 +80,7 @@ enum halo_cap {
 	HALO_CAP_VNMI = 17,
 	HALO_CAP_IRQFD = 18,
 	HALO_CAP_VIRT_INTR = 19,
+	HALO_CAP_STATS_FD = 20,
 	HALO_CAP_MAX
 };
 
@@ -125,16 +127,19 @@ struct halo_cap_query {
 	char text[168];
 };
 
+#define HALO_NAME_BYTES	24
+
 /**
  * struct halo_create_vm - arguments of HALO_CREATE_VM
  * @size: sizeof(struct halo_create_vm)
  * @flags: zero
- * @reserved: zero
+ * @name: what statistics call it: printable ASCII without blanks, then zeroes, of which
+ *	there is at least one; may be empty
  */
 struct halo_create_vm {
 	__u32 size;
 	__u32 flags;
-	__u64 reserved[3];
+	char name[HALO_NAME_BYTES];
 };
 
 /**
@@ -422,7 +427,7 @@ struct halo_vcpu_layout {
  *
  * The server may be a thread of any process that holds the vCPU fd: EXITS,
  * REPLIES and DATA may be mapped there, poll() and HALO_VCPU_DOORBELL work;
- * STATE and everything else is for the VM's own process (-EIO).
+ * STATE and everything else but HALO_VCPU_STATS_FD is for the VM's own process (-EIO).
  */
 struct halo_ring {
 	__u32 tail;
@@ -882,6 +887,66 @@ struct halo_vcpu_ring {
 #define HALO_MAX_POLL_NS	10000000
 #define HALO_MAX_WAKE_AFTER_US	1000000
 
+/* ------------------------------------------------------------------------- *
+ * Statistics fd
+ * ------------------------------------------------------------------------- */
+
+/**
+ * struct halo_stats_header - what is at offset 0 of a statistics fd
+ * @size: sizeof(struct halo_stats_header)
+ * @desc_offset: where the first struct halo_stats_desc is
+ * @desc_bytes: from one to the next
+ * @desc_count: how many
+ * @data_offset: where the values are
+ * @data_bytes: how long they are
+ * @vm: number of the VM since the module was loaded, from 1: vm of the tracepoints
+ * @id: "PID-FD", or "PID-FD/vcpuN": which process made the VM (its number on the host),
+ *	as which fd; NUL-terminated
+ * @name: the VM's, NUL-terminated
+ *
+ * HALO_VM_STATS_FD and HALO_VCPU_STATS_FD give an fd that tells what it holds.
+ * read() and pread() give present values, at any time, also while vCPUs run, to any
+ * number of readers; values of one read() are of about one moment.  A VM's are its own
+ * and the sums of its vCPUs'.  Header and descriptors of an fd never change.  A newer
+ * module may have more values, in another order, and longer structs: go by the offsets
+ * and names that are told.
+ *
+ * The fd may be asked for and read by any process that holds the VM's or the vCPU's.  It
+ * keeps the VM's structures, not the guest's memory, until it is closed.
+ */
+struct halo_stats_header {
+	__u32 size;
+	__u32 desc_offset;
+	__u32 desc_bytes;
+	__u32 desc_count;
+	__u32 data_offset;
+	__u32 data_bytes;
+	__u64 vm;
+	char id[40];
+	char name[HALO_NAME_BYTES];
+};
+
+/**
+ * struct halo_stats_desc - one value: what it is and where
+ * @offset: of its __u64, from struct halo_stats_header's data_offset
+ * @kind: HALO_STATS_COUNTER or HALO_STATS_GAUGE
+ * @unit: HALO_STATS_NONE, HALO_STATS_BYTES or HALO_STATS_NS
+ * @name: lower case, digits and _; NUL-terminated; keeps its meaning in newer modules
+ */
+struct halo_stats_desc {
+	__u32 offset;
+	__u16 kind;
+	__u16 unit;
+	char name[40];
+};
+
+#define HALO_STATS_COUNTER	0	/* since creation; never less than before */
+#define HALO_STATS_GAUGE	1	/* at present */
+
+#define HALO_STATS_NONE		0	/* a number of something */
+#define HALO_STATS_BYTES	1
+#define HALO_STATS_NS		2
+
 /*
  * /dev/halo
  *
@@ -897,12 +962,13 @@ struct halo_vcpu_ring {
 #define HALO_GET_SUPPORTED_CPUID _IOWR(HALO_IOC_MAGIC, 0x02, struct halo_cpuid)
 #define HALO_CREATE_VM		_IOW(HALO_IOC_MAGIC, 0x03, struct halo_create_vm)
 
-/* VM fd; every one gives -EIO from a process with another mm. */
+/* VM fd; every one but STATS_FD gives -EIO from a process with another mm. */
 #define HALO_VM_SET_MEMSLOT	_IOW(HALO_IOC_MAGIC, 0x10, struct halo_memslot)
 #define HALO_VM_SET_ZONE	_IOW(HALO_IOC_MAGIC, 0x11, struct halo_zone)
 #define HALO_VM_CREATE_VCPU	_IOW(HALO_IOC_MAGIC, 0x12, struct halo_create_vcpu)
 #define HALO_VM_MSI		_IOW(HALO_IOC_MAGIC, 0x13, struct halo_msi)
 #define HALO_VM_SET_IRQFD	_IOW(HALO_IOC_MAGIC, 0x14, struct halo_irqfd)
+#define HALO_VM_STATS_FD	_IO(HALO_IOC_MAGIC, 0x15)
 
 /*
  * vCPU fd
@@ -919,7 +985,8 @@ struct halo_vcpu_ring {
  * halo_ring), and gives neither 0 nor -EAGAIN.  -EINTR leaves an exit pending;
  * the next RUN may wait for its reply PARKED, or take it INLINE.
  *
- * HALO_VCPU_DOORBELL wakes a vCPU that sleeps PARKED.
+ * HALO_VCPU_DOORBELL wakes a vCPU that sleeps PARKED.  HALO_VCPU_STATS_FD returns an
+ * fd, see struct halo_stats_header.
  */
 #define HALO_VCPU_RUN		_IO(HALO_IOC_MAGIC, 0x20)
 #define HALO_VCPU_GET_LAYOUT	_IOR(HALO_IOC_MAGIC, 0x21, struct halo_vcpu_layout)
@@ -939,5 +1006,6 @@ struct halo_vcpu_ring {
 #define HALO_VCPU_SET_STATE	_IO(HALO_IOC_MAGIC, 0x2e)
 #define HALO_VCPU_SET_RING	_IOW(HALO_IOC_MAGIC, 0x2f, struct halo_vcpu_ring)
 #define HALO_VCPU_DOORBELL	_IO(HALO_IOC_MAGIC, 0x30)
+#define HALO_VCPU_STATS_FD	_IO(HALO_IOC_MAGIC, 0x31)
 
 #endif /* _UAPI_LINUX_HALO_H */
