@@ -16,7 +16,7 @@
  *	mem->srcu (read): while a slot's user address is in use
  *	mmap_lock, page-table and rmap locks of the host's mm
  *	mem->lock: tables, slots pointer (write), invalidation counters; never
- *	taken with interrupts off, so that its holder may wait for an IPI
+ *	waited for with interrupts off, so that its holder may wait for an IPI
  */
 #ifndef HALO_EPT_H
 #define HALO_EPT_H
@@ -105,6 +105,7 @@ void halo_mem_destroy(struct halo_mem *mem);
 
 int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 bytes, u64 hva);
 
+int halo_mem_present(struct halo_mem *mem, u64 gpa, unsigned int access);
 int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access);
 
 const void __user *halo_mem_user(struct halo_mem *mem, u64 gpa);
@@ -123,6 +124,25 @@ static inline int halo_mem_write(struct halo_mem *mem, u64 gpa, const void *buf,
 }
 
 /* Between the files of ept/ only. */
+
+/* Slots, for who holds mem->lock. */
+static inline const struct halo_slots *halo_mem_slots(struct halo_mem *mem)
+{
+	return rcu_dereference_protected(mem->slots, lockdep_is_held(&mem->lock));
+}
+
+/*
+ * Is any of the naturally aligned @bytes around a user address being taken away?
+ * Needs mem->lock.
+ */
+static inline bool halo_mem_under_way(const struct halo_mem *mem, unsigned long hva,
+				      unsigned long bytes)
+{
+	unsigned long start = hva & ~(bytes - 1);
+
+	return mem->active && start < mem->end && start + bytes > mem->start;
+}
+
 void halo_mem_zap(struct halo_mem *mem, u64 start, u64 end, struct gpt_zapped *zapped);
 void halo_mem_free_tables(struct halo_mem *mem, struct gpt_zapped *zapped, bool sleep);
 

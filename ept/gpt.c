@@ -114,7 +114,7 @@ static u64 entry_phys(const struct gpt *g, u64 entry)
 
 static u64 *entry_table(const struct gpt *g, u64 entry)
 {
-	return g->ops->virt(entry_phys(g, entry));
+	return (u64 *)(unsigned long)(g->base + entry_phys(g, entry));
 }
 
 static u64 make_table(const struct gpt *g, const void *table)
@@ -250,6 +250,7 @@ int gpt_init(struct gpt *g, const struct gpt_format *fmt, int levels,
 	g->ctx = ctx;
 	g->levels = levels;
 	g->encrypt = encrypt;
+	g->base = (unsigned long)ops->virt(0);
 	g->root = ops->alloc(ctx);
 	return g->root ? 0 : -ENOMEM;
 }
@@ -446,6 +447,66 @@ int gpt_map(struct gpt *g, struct gpt_cache *cache, u64 gpa, u64 hpa, int level,
 	}
 	return put_leaf(g, table + entry_index(gpa, level), make_leaf(g, hpa, level, flags),
 			level);
+}
+
+/**
+ * gpt_find() - the place of an address, for gpt_put()
+ * @g: the tables
+ * @gpa: address, below gpt_limit()
+ * @p: out; good until the lock is dropped
+ *
+ * Needs the lock shared.
+ */
+void gpt_find(struct gpt *g, u64 gpa, struct gpt_place *p)
+{
+	u64 *table = g->root;
+	int level = g->levels;
+
+	for (;;) {
+		u64 *e = table + entry_index(gpa, level);
+		u64 entry = READ_ONCE(*e);
+
+		if (!entry_is_table(g, entry, level)) {
+			p->entry = e;
+			p->level = level;
+			return;
+		}
+		table = entry_table(g, entry);
+		level--;
+	}
+}
+
+/**
+ * gpt_beside() - does the next address to either side have something of that size
+ * @p: a place
+ *
+ * Needs the lock shared. What is beside the ends of a table is not known.
+ *
+ * Return: whether it is known to.
+ */
+bool gpt_beside(const struct gpt_place *p)
+{
+	unsigned int i = ((unsigned long)p->entry / sizeof(u64)) & (GPT_ENTRIES - 1);
+
+	return (i && READ_ONCE(p->entry[-1])) ||
+	       (i < GPT_ENTRIES - 1 && READ_ONCE(p->entry[1]));
+}
+
+/**
+ * gpt_put() - gpt_map() at a place that is known
+ * @g: the tables
+ * @entry: of a struct gpt_place or beside it in the same table
+ * @hpa: host-physical address, aligned to the leaf
+ * @level: of the place
+ * @flags: as for gpt_map()
+ *
+ * Needs the lock shared since gpt_find().
+ *
+ * Return: as gpt_map(): 0, -EEXIST or -EISDIR.
+ */
+int gpt_put(struct gpt *g, u64 *entry, u64 hpa, int level, unsigned int flags)
+{
+	return put_leaf(g, entry, make_leaf(g, hpa, level, flags), level);
 }
 
 /* ---- taking away ------------------------------------------------------ */

@@ -14,7 +14,8 @@
  *
  * Who may run beside whom (the caller brings the lock, a reader-writer one):
  *
- *	shared:    gpt_map, gpt_missing, gpt_lookup, gpt_age
+ *	shared:    gpt_map, gpt_missing, gpt_lookup, gpt_age; gpt_find and gpt_put in
+ *		   one section
  *	exclusive: gpt_zap
  *	no lock:   gpt_cache_fill, gpt_cache_drain, gpt_free, gpt_root
  *	alone:     gpt_init, gpt_destroy
@@ -82,7 +83,7 @@ extern const struct gpt_format gpt_npt;		/* APM 2 5.3, 15.25.5 */
  * @alloc: a zeroed 4 KiB table or NULL; may sleep, never called under the lock
  * @free: undo @alloc
  * @phys: physical address of a table
- * @virt: table at a physical address
+ * @virt: table at a physical address, which is that plus a constant
  * @set_next: remember @next for a table (outside its 4 KiB: hardware may still
  *	walk it)
  * @next: what was remembered
@@ -102,6 +103,7 @@ struct gpt_ops {
  * @ops: memory
  * @ctx: given to @ops
  * @root: top table
+ * @base: what ops->virt() adds
  * @levels: of tables, 4 or 5
  * @encrypt: memory-encryption bit that goes into every entry, or 0
  */
@@ -110,6 +112,7 @@ struct gpt {
 	const struct gpt_ops *ops;
 	void *ctx;
 	u64 *root;
+	unsigned long base;
 	int levels;
 	u64 encrypt;
 };
@@ -146,6 +149,16 @@ struct gpt_leaf {
 	unsigned int flags;
 };
 
+/**
+ * struct gpt_place - where an address is decided about
+ * @entry: the last one on the way to it: a leaf or empty
+ * @level: its level
+ */
+struct gpt_place {
+	u64 *entry;
+	int level;
+};
+
 /* Bytes that an entry of a level spans. */
 static inline u64 gpt_span(int level)
 {
@@ -172,6 +185,9 @@ int gpt_map(struct gpt *g, struct gpt_cache *cache, u64 gpa, u64 hpa, int level,
 bool gpt_zap(struct gpt *g, u64 start, u64 end, struct gpt_zapped *zapped);
 bool gpt_free(struct gpt *g, struct gpt_zapped *zapped, unsigned int budget);
 bool gpt_age(struct gpt *g, u64 start, u64 end, bool clear);
+void gpt_find(struct gpt *g, u64 gpa, struct gpt_place *p);
+bool gpt_beside(const struct gpt_place *p);
+int gpt_put(struct gpt *g, u64 *entry, u64 hpa, int level, unsigned int flags);
 bool gpt_lookup(struct gpt *g, u64 gpa, struct gpt_leaf *leaf);
 
 #endif /* HALO_GPT_H */

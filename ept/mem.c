@@ -20,6 +20,9 @@
  * way, or by its seq; one that begins after it finds the mapping and zaps it.
  * So a page reference need not be kept, and no guest memory is ever pinned.
  *
+ * This is the long way. A page that the host has at hand takes the short one, in
+ * present.c, and comes here only if there is no table for it yet.
+ *
  * Faults hold the lock shared: vCPUs fault side by side, which gpt_map() allows.
  * Notifiers, slot changes and the replacement of a leaf hold it exclusive, and
  * flush before they let go: whoever looks next would find nothing mapped and
@@ -143,19 +146,6 @@ struct fault {
 	struct gpt_cache cache;
 };
 
-static const struct halo_slots *slots_locked(struct halo_mem *mem)
-{
-	return rcu_dereference_protected(mem->slots, lockdep_is_held(&mem->lock));
-}
-
-/* Is any of the naturally aligned @bytes around a user address being taken away? */
-static bool under_way(const struct halo_mem *mem, unsigned long hva, unsigned long bytes)
-{
-	unsigned long start = hva & ~(bytes - 1);
-
-	return mem->active && start < mem->end && start + bytes > mem->start;
-}
-
 /*
  * First section: what is there. MAPPED if another vCPU was faster, -EBUSY if
  * asking the host would be in vain, -EINPROGRESS to go on; then *missing tables
@@ -168,7 +158,7 @@ static int fault_look(struct halo_mem *mem, struct fault *f, int *missing)
 	int ret = -EINPROGRESS;
 
 	read_lock(&mem->lock);
-	slot = halo_slots_find(slots_locked(mem), f->gpa, &mem->last);
+	slot = halo_slots_find(halo_mem_slots(mem), f->gpa, &mem->last);
 	if (!slot || ((f->access & GPT_WRITE) && (slot->flags & HALO_SLOT_READONLY))) {
 		ret = HALO_FAULT_MMIO;
 		goto unlock;
@@ -181,7 +171,7 @@ static int fault_look(struct halo_mem *mem, struct fault *f, int *missing)
 		ret = HALO_FAULT_MAPPED;
 	else if (mem->dead)
 		ret = -EFAULT;
-	else if (under_way(mem, f->hva, PAGE_SIZE))
+	else if (halo_mem_under_way(mem, f->hva, PAGE_SIZE))
 		ret = -EBUSY;
 	else
 		*missing = gpt_missing(&mem->gpt, f->gpa, f->level);
@@ -268,7 +258,7 @@ static int fault_level(struct halo_mem *mem, struct fault *f)
 		return GPT_LEVEL_4K;
 	level = min(level, host_level(mem->mm, f->hva, page_to_pfn(f->page), f->writable));
 	/* Its neighbours may be on their way out while this page is not. */
-	while (level > GPT_LEVEL_4K && under_way(mem, f->hva, gpt_span(level)))
+	while (level > GPT_LEVEL_4K && halo_mem_under_way(mem, f->hva, gpt_span(level)))
 		level--;
 	return level;
 }
@@ -292,7 +282,7 @@ static int fault_map(struct halo_mem *mem, struct fault *f)
 	int level, ret;
 
 	read_lock(&mem->lock);
-	if (mem->seq != f->seq || under_way(mem, f->hva, PAGE_SIZE)) {
+	if (mem->seq != f->seq || halo_mem_under_way(mem, f->hva, PAGE_SIZE)) {
 		read_unlock(&mem->lock);
 		return -EAGAIN;
 	}
@@ -418,7 +408,7 @@ enum part_op { PART_FIND, PART_TEST_AGE, PART_CLEAR_AGE, PART_ZAP };
 static bool for_parts(struct halo_mem *mem, u64 start, u64 end, enum part_op op,
 		      struct gpt_zapped *zapped)
 {
-	const struct halo_slots *slots = slots_locked(mem);
+	const struct halo_slots *slots = halo_mem_slots(mem);
 	bool any = false;
 	u64 from, to;
 	u32 i;

@@ -193,6 +193,7 @@ struct halo_hwexit {
 			bool write;
 			bool exec;
 			bool walk;	/* by the guest's page walk, not its access */
+			bool device;	/* the core's: no memory is there */
 		} mem;
 		struct {
 			u64 qual;	/* #DB: DR6 bits */

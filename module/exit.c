@@ -188,6 +188,8 @@ bool halo_exit_fast(struct halo_vcpu *vcpu)
 	switch (x->reason) {
 	case HW_CPUID:
 		break;
+	case HW_MEMORY:
+		return halo_memory_fast(vcpu);
 	case HW_HYPERCALL:
 		nr = halo_hypercall_nr(vcpu);
 		if (!halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr))

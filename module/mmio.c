@@ -261,6 +261,30 @@ static enum halo_next halo_mmio(struct halo_vcpu *vcpu)
 							  vcpu));
 }
 
+static unsigned int halo_wanted(const struct halo_hwexit *x)
+{
+	return x->mem.write ? GPT_WRITE : x->mem.exec ? GPT_EXEC : GPT_READ;
+}
+
+/**
+ * halo_memory_fast() - a second-stage fault on the spot: see halo_exit_fast()
+ * @vcpu: the vCPU
+ *
+ * Return: whether the page is mapped now.
+ */
+bool halo_memory_fast(struct halo_vcpu *vcpu)
+{
+	struct halo_hwexit *x = &vcpu->cpu.exit;
+	int ret = halo_mem_present(&vcpu->vm->mem, x->mem.gpa, halo_wanted(x));
+
+	x->mem.device = ret == HALO_FAULT_MMIO;
+	if (ret != HALO_FAULT_MAPPED)
+		return false;
+	vcpu->count.faults++;
+	x->reason = HW_NONE;
+	return true;
+}
+
 /**
  * halo_exit_memory() - a second-stage fault
  * @vcpu: the vCPU
@@ -270,14 +294,10 @@ static enum halo_next halo_mmio(struct halo_vcpu *vcpu)
 enum halo_next halo_exit_memory(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
-	unsigned int access = GPT_READ;
-	int ret;
+	int ret = HALO_FAULT_MMIO;
 
-	if (x->mem.write)
-		access = GPT_WRITE;
-	else if (x->mem.exec)
-		access = GPT_EXEC;
-	ret = halo_mem_fault(&vcpu->vm->mem, x->mem.gpa, access);
+	if (!x->mem.device)
+		ret = halo_mem_fault(&vcpu->vm->mem, x->mem.gpa, halo_wanted(x));
 	switch (ret) {
 	case HALO_FAULT_MAPPED:
 		vcpu->count.faults++;

@@ -498,6 +498,7 @@ enum halo_next halo_string_complete(struct halo_vcpu *vcpu);
 
 /* mmio.c */
 enum halo_next halo_exit_memory(struct halo_vcpu *vcpu);
+bool halo_memory_fast(struct halo_vcpu *vcpu);
 enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data);
 int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf,
 		 unsigned int size, bool write);

@@ -71,6 +71,7 @@ static void svm_decode_npf(struct halo_hwexit *x, const struct svm_vmcb *v)
 	x->mem.gpa = v->exit_info2;
 	x->mem.write = v->exit_info1 & SVM_NPF_WRITE;
 	x->mem.exec = v->exit_info1 & SVM_NPF_EXEC;
+	x->mem.device = false;
 	x->mem.walk = v->exit_info1 & SVM_NPF_WALK;
 	if (svm_caps.decode_assists && v->insn_len) {
 		x->insn_avail = min_t(u8, v->insn_len, sizeof(x->insn));

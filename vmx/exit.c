@@ -72,6 +72,7 @@ static void vmx_decode_ept(struct halo_hwexit *x, struct vmx_fields *f, u64 qual
 	x->mem.gpa = vmx_get(f, VMCS_GUEST_PHYS_ADDR);
 	x->mem.write = qual & VMX_EPT_WRITE;
 	x->mem.exec = qual & VMX_EPT_FETCH;
+	x->mem.device = false;
 	/* Without a linear address it was the loading of PDPTEs. */
 	x->mem.walk = (qual & of_guest) != of_guest;
 	/*

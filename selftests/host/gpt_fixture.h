@@ -545,6 +545,32 @@ static inline void op_map(struct model *m)
 	compare_at(m, gpa);
 }
 
+/* gpt_map() in two steps, where no table is missing. */
+static inline void op_put(struct model *m)
+{
+	int level = random_level(), found;
+	u64 gpa = random_gpa(level), hpa = random_hpa(gpa, level);
+	unsigned int flags = GPT_READ | rnd(32);
+	struct cell *c = model_find(m, gpa, &found);
+	struct gpt_place p;
+	bool beside = false;
+
+	gpt_find(&m->g, gpa, &p);
+	/* The model has no fifth level. */
+	assert_int_equal(min(p.level, 4), found);
+	if (found > 3 || found != level)
+		return;
+	if (gpa % (512 * gpt_span(level)))
+		beside |= c[-1].kind != EMPTY;
+	if ((gpa + gpt_span(level)) % (512 * gpt_span(level)))
+		beside |= c[1].kind != EMPTY;
+	if (level < 3)
+		assert_int_equal(gpt_beside(&p), beside);
+	assert_int_equal(gpt_put(&m->g, p.entry, hpa, level, flags),
+			 model_map(m, gpa, hpa, level, flags));
+	compare_at(m, gpa);
+}
+
 static inline void op_zap(struct model *m)
 {
 	u64 start, end;
@@ -611,7 +637,7 @@ static inline void op_hardware(struct model *m)
 }
 
 static void (*const ops[])(struct model *m) = {
-	op_map, op_map, op_map, op_map, op_map, op_map, op_zap, op_zap, op_zap_all,
+	op_map, op_map, op_map, op_map, op_put, op_put, op_zap, op_zap, op_zap_all,
 	op_age, op_age, op_hardware, op_hardware, op_hardware,
 };
 

@@ -227,6 +227,224 @@ TEST(written_after_madv_free)
 	CHECK_EQ(sum, 64 * tag + 63 * 32);
 }
 
+/* ---- fault-around ---- */
+
+static bool in_core(const void *p)
+{
+	unsigned char vec;
+
+	CHECK(!mincore((void *)((u64)p & ~(PAGE - 1)), PAGE, &vec));
+	return vec & 1;
+}
+
+static u64 faults_of(struct vcpu *v, const void *fn)
+{
+	u64 before = faults(v);
+
+	guest(v, fn, 0);
+	return faults(v) - before;
+}
+
+TEST(present_pages_come_in_rows)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, 256 * PAGE, MADV_NOHUGEPAGE);
+
+	guest(v, write_all, 0);		/* page in code and stack */
+	memset(p, 0, 256 * PAGE);
+	pages = 256;
+	tag = 0x8000;
+	/* Without accessed bits they come one by one. */
+	if (faults_of(v, write_all) > 255)
+		ktap_skip("every page was a fault");
+	CHECK_EQ(*word(p, 0), tag);
+	CHECK_EQ(*word(p, 255), tag + 255);
+	CHECK(!madvise(p, 256 * PAGE, MADV_DONTNEED));
+	memset(p, 0, 256 * PAGE);
+	CHECK(faults_of(v, write_all) < 256 / 16 + 8);
+	CHECK_EQ(*word(p, 0), tag);
+	CHECK_EQ(*word(p, 255), tag + 255);
+}
+
+/* What the host has not there stays away, in a row with what it has. */
+TEST(rows_take_no_memory)
+{
+	struct vm *vm = vm_new();
+	u8 *p = slot_area(vm, 64 * PAGE, MADV_NOHUGEPAGE);
+	u64 i;
+
+	for (i = 0; i < 64; i++)
+		if (i % 16 < 2 || i % 5 == 0)
+			*word(p, i) = i;
+	for (first = 0; first < 64; first += 16) {
+		pages = 2;
+		tag = 0x9000;
+		guest(vm->cpu[0], write_all, 0);
+	}
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(in_core(word(p, i)), i % 16 < 2 || i % 5 == 0);
+	/* Holes are memory nevertheless, and what is there is what was there. */
+	first = 0;
+	pages = 64;
+	guest(vm->cpu[0], read_all, 0);
+	for (i = 0; i < 64; i++)
+		sum -= i % 16 < 2 ? tag + i : i % 5 == 0 ? i : 0;
+	CHECK_EQ(sum, 0);
+}
+
+/* Five pages, on no border: what lies around them in the host is not the guest's. */
+TEST(rows_end_at_the_slot)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, 64 * PAGE, MADV_NOHUGEPAGE);
+	struct halo_exit *x;
+	u64 i;
+
+	memset(p, 0x11, 64 * PAGE);
+	CHECK(!slot_set(vm, 2, 0, 0, 0, NULL));
+	CHECK(!slot_set(vm, 2, 0, AT + 19 * PAGE, 5 * PAGE, p + 37 * PAGE));
+	first = 19;
+	pages = 5;
+	tag = 0xa000;
+	guest(v, write_all, 0);
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(*word(p, i), i < 37 || i >= 42 ? 0x1111111111111111 : tag + i - 18);
+	for (i = 18; i <= 24; i += 6) {
+		first = i;
+		pages = 1;
+		guest_begin(v, read_all, 0);
+		x = guest_until(v, HALO_EXIT_MMIO);
+		CHECK_EQ(x->addr, AT + i * PAGE);
+		answer(v, 7);
+		guest_end(v);
+		CHECK_EQ(sum, 7);
+	}
+}
+
+/* The neighbours have no more rights than their slot and the host give. */
+TEST(rows_of_a_read_only_slot)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, 16 * PAGE, MADV_NOHUGEPAGE);
+	u64 i;
+
+	memset(p, 0x11, 16 * PAGE);
+	CHECK(!slot_set(vm, 2, 0, 0, 0, NULL));
+	CHECK(!slot_set(vm, 2, HALO_MEM_READONLY, AT, 16 * PAGE, p));
+	pages = 16;
+	guest(v, read_all, 0);
+	CHECK_EQ(sum, 16 * 0x1111111111111111ull);
+	guest_begin(v, write_all, 0);
+	for (i = 0; i < 16; i++) {
+		CHECK_EQ(guest_until(v, HALO_EXIT_MMIO)->addr, AT + i * PAGE);
+		answer(v, 0);
+	}
+	guest_end(v);
+	CHECK_EQ(*word(p, 15), 0x1111111111111111);
+}
+
+TEST(rows_keep_copy_on_write)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	u8 *p = slot_area(vm, 64 * PAGE, MADV_NOHUGEPAGE);
+	int status, go[2];
+	pid_t pid;
+	u64 i;
+	char c;
+
+	memset(p, 0x11, 64 * PAGE);
+	pages = 64;
+	guest(v, read_all, 0);
+	CHECK(!pipe(go));
+	pid = fork();
+	if (!pid) {
+		CHECK_EQ(read(go[0], &c, 1), 1);
+		for (i = 0; i < 64; i++)
+			if (*word(p, i) != 0x1111111111111111)
+				_exit(1);
+		_exit(0);
+	}
+	/* In rows as they are now: shared. The writes must each have a copy. */
+	guest(v, read_all, 0);
+	CHECK_EQ(sum, 64 * 0x1111111111111111ull);
+	tag = 0xb000;
+	guest(v, write_all, 0);
+	CHECK_EQ(write(go[1], "x", 1), 1);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	CHECK_EQ(*word(p, 63), tag + 63);
+}
+
+/*
+ * MADV_FREE has made all pages clean. What the guest writes is kept, what only stands
+ * in a row with it is not: it would be if it had been made dirty.
+ */
+TEST(rows_leave_clean_pages_clean)
+{
+	struct vm *vm = vm_new();
+	u8 *p = slot_area(vm, 64 * PAGE, MADV_NOHUGEPAGE);
+	u64 i, kept = 0;
+
+	memset(p, 0x11, 64 * PAGE);
+	CHECK(!madvise(p, 64 * PAGE, MADV_FREE));
+	for (first = 0; first < 64; first += 16) {
+		pages = 2;
+		tag = 0xc000;
+		guest(vm->cpu[0], write_all, 0);
+	}
+	for (i = 0; i < 4; i++)
+		madvise(p, 64 * PAGE, MADV_PAGEOUT);
+	for (i = 0; i < 64; i++) {
+		if (i % 16 < 2)
+			CHECK_EQ(*word(p, i), tag + i);
+		else if (in_core(word(p, i)))
+			kept++;
+	}
+	if (kept == 56)
+		ktap_skip("the host keeps what MADV_FREE gave it");
+	CHECK_EQ(kept, 0);
+}
+
+/* Shared memory and a private mapping of a file: the guest's writes go where they must. */
+TEST(rows_of_files)
+{
+	struct vm *vm = vm_new();
+	char name[] = "/tmp/memory.XXXXXX";
+	int fd = mkstemp(name), mem = memfd_create("memory", 0);
+	u8 *p, *q;
+	u64 i;
+
+	CHECK(fd >= 0 && mem >= 0);
+	unlink(name);
+	CHECK(!ftruncate(fd, 32 * PAGE) && !ftruncate(mem, 32 * PAGE));
+	p = mmap(NULL, 32 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
+	q = mmap(NULL, 32 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(p != MAP_FAILED && q != MAP_FAILED);
+	memset(p, 0x11, 32 * PAGE);
+	CHECK(!slot_set(vm, 2, 0, AT, 32 * PAGE, p));
+	CHECK(!slot_set(vm, 3, 0, AT + 32 * PAGE, 32 * PAGE, q));
+	for (i = 0; i < 32; i++)
+		sum += *(volatile u64 *)word(q, i);
+	pages = 64;
+	guest(vm->cpu[0], read_all, 0);
+	CHECK_EQ(sum, 32 * 0x1111111111111111ull);
+	tag = 0xd000;
+	guest(vm->cpu[0], write_all, 0);
+	for (i = 0; i < 32; i++) {
+		u64 in_file, in_mem;
+
+		CHECK_EQ(pread(fd, &in_file, 8, i * PAGE), 8);
+		CHECK_EQ(pread(mem, &in_mem, 8, i * PAGE), 8);
+		CHECK_EQ(in_file, 0);
+		CHECK_EQ(in_mem, tag + i);
+		CHECK_EQ(*word(q, i), tag + 32 + i);
+	}
+}
+
 /* ---- while a fault sleeps ---- */
 
 static void *reader(void *arg)
