@@ -3,7 +3,8 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KVER := $(shell sed -n "s/.*UTS_RELEASE \"\(.*\)\"/\1/p" $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
-B := build/$(KVER)
+# COUNT=1: a module that counts its VMREADs and the like (module/count.h), beside the other.
+B := build/$(KVER)$(if $(COUNT),.count)
 TOP := $(CURDIR)
 
 # The module is built in build/KVER, from links to the sources, so that several

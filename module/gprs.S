@@ -8,7 +8,16 @@
 #ifndef HALO_GPRS_S
 #define HALO_GPRS_S
 
+#include "count.h"
+
 #define GPR(n)	((n) * 8)
+
+/* Changes flags. */
+.macro COUNT_ONE kind
+#ifdef HALO_COUNT
+	incq	halo_counted + 8 * \kind(%rip)
+#endif
+.endm
 
 .macro PUSH_CALLEE_SAVED
 	push	%rbp

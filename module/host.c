@@ -24,6 +24,7 @@
 #include <asm/smp.h>
 #include "backend.h"
 #include "host.h"
+#include "count.h"
 
 #ifdef HALO_HAVE_CPUHP_KVM_ONLINE
 #define HALO_CPUHP_SLOT	CPUHP_AP_KVM_ONLINE

@@ -35,6 +35,7 @@ SYM_FUNC_START(svm_vmrun)
 	push	%rdi
 
 	mov	%rsi, %rax
+	COUNT_ONE COUNT_VMLOAD
 1:	vmload	%rax
 
 	LOAD_GUEST_GPRS
@@ -42,12 +43,14 @@ SYM_FUNC_START(svm_vmrun)
 	VM_CLEAR_CPU_BUFFERS
 2:	vmrun	%rax
 	/* RAX is the host's again: the address of the guest's VMCB. */
+	COUNT_ONE COUNT_VMSAVE
 4:	vmsave	%rax
 
 	pop	%rax
 	STORE_GUEST_GPRS
 
 	pop	%rax
+	COUNT_ONE COUNT_VMLOAD
 5:	vmload	%rax
 6:
 	FILL_RETURN_BUFFER %_ASM_AX, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT

@@ -31,6 +31,7 @@ static __always_inline void svm_clgi(void)
 
 static inline void svm_vmsave(u64 pa)
 {
+	halo_count(COUNT_VMSAVE);
 	asm volatile("vmsave %0" : : "a" (pa) : "memory");
 }
 
@@ -273,6 +274,7 @@ void svm_run(struct halo_cpu *cpu)
 	v->exit_code = SVM_INVALID;
 	v->exit_int_info = 0;
 
+	halo_count_entry();
 	svm_clgi();
 	halo_host_xcr0_load(v->cr4, cpu->xcr0);
 	halo_host_dr_load(svm->dr, svm->dr_active);
@@ -297,6 +299,7 @@ void svm_run(struct halo_cpu *cpu)
 	svm_exit_decode(cpu);
 	svm_windows_finish(cpu, svm);
 	svm_shadow_finish(cpu, svm, shadow, rip);
+	halo_count_exit(cpu->exit.reason);
 	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK))
 		halo_host_machine_check();
 }

@@ -7,6 +7,7 @@
 
 #include <linux/percpu.h>
 #include "backend.h"
+#include "count.h"
 #include "vmcb.h"
 
 /**

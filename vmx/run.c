@@ -434,6 +434,7 @@ void vmx_run(struct halo_cpu *cpu)
 	vmx_windows_prepare(cpu, vmx);
 	halo_host_xcr0_load(vmx->cr4, cpu->xcr0);
 	halo_host_dr_load(vmx->dr, vmx->dr_active);
+	halo_count_entry();
 	vmx_enter(cpu, vmx, vmx_l1d_prepare(vmx));
 	halo_host_dr_put();
 	cpu->xcr0 = halo_host_xcr0_put(vmx->cr4) ?: cpu->xcr0;
@@ -444,6 +445,7 @@ void vmx_run(struct halo_cpu *cpu)
 	cpu->arch.valid = 0;
 	vmx_finish(cpu, vmx, injected);
 	vmx_exit_decode(cpu);
+	halo_count_exit(cpu->exit.reason);
 	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK))
 		halo_host_machine_check();
 }

@@ -10,6 +10,7 @@
 #include <asm/asm.h>
 #include "backend.h"
 #include "controls.h"
+#include "count.h"
 
 /*
  * The instructions.  One that faults was reached after VT-x was switched off under
@@ -19,6 +20,7 @@ static __always_inline u64 vmx_vmread(u32 field)
 {
 	u64 value = 0;
 
+	halo_count(COUNT_VMREAD);
 	asm volatile("1: vmread %1, %0\n2:" _ASM_EXTABLE(1b, 2b)
 		     : "+r" (value) : "r" ((u64)field) : "cc");
 	return value;
@@ -26,6 +28,7 @@ static __always_inline u64 vmx_vmread(u32 field)
 
 static __always_inline void vmx_vmwrite(u32 field, u64 value)
 {
+	halo_count(COUNT_VMWRITE);
 	asm volatile("1: vmwrite %1, %0\n2:" _ASM_EXTABLE(1b, 2b)
 		     : : "r" ((u64)field), "rm" (value) : "cc", "memory");
 }
