@@ -13,6 +13,7 @@
  */
 #include <linux/eventfd.h>
 #include <linux/rcupdate.h>
+#include "trace.h"
 #include "vcpu.h"
 
 static const u8 halo_exit_type[HALO_NR_BUSES] = {
@@ -46,6 +47,7 @@ static bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a)
 	halo_access_exit(vcpu, a, HALO_EXIT_F_POSTED, &x);
 	if (unlikely(halo_ring_push(&vcpu->rings, &x)))
 		return false;
+	trace_halo_user_exit(vcpu, &x, 0);
 	halo_announce(vcpu);
 	vcpu->count.posted++;
 	return true;
@@ -84,6 +86,7 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 			a->value = zone->match;
 		else if (mode == HALO_ZONE_DOORBELL && a->write)
 			halo_bell(vcpu, zone);
+		trace_halo_zone(vcpu, a, mode);
 	}
 	rcu_read_unlock();
 
@@ -121,8 +124,15 @@ bool halo_doorbell(struct halo_vcpu *vcpu, u64 gpa)
 	rcu_read_lock();
 	zone = halo_zone_find(rcu_dereference(vcpu->vm->zones), HALO_BUS_MMIO, gpa, 8);
 	rung = zone && zone->mode == HALO_ZONE_DOORBELL && !zone->access;
-	if (rung)
+	if (rung) {
 		halo_bell(vcpu, zone);
+		if (trace_halo_zone_enabled()) {
+			struct halo_access a = { .addr = gpa, .cookie = zone->cookie,
+						 .bus = HALO_BUS_MMIO, .write = true };
+
+			trace_halo_zone(vcpu, &a, HALO_ZONE_DOORBELL);
+		}
+	}
 	rcu_read_unlock();
 	vcpu->count.mmio += rung;
 	return rung;

@@ -6,6 +6,7 @@
  * vcpu->pending what its answer is for; a reply chooses a value and nothing
  * else.  Everything is copied out of the shared pages before it is looked at.
  */
+#include "trace.h"
 #include "vcpu.h"
 
 static enum halo_next halo_forward_push(struct halo_vcpu *vcpu);
@@ -138,6 +139,7 @@ static enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
 	int err = halo_ring_push(&vcpu->rings, &vcpu->exit);
 	u8 kind = vcpu->pending.kind;
 
+	trace_halo_user_exit(vcpu, &vcpu->exit, err);
 	vcpu->exit_waits = err == -EAGAIN;
 	if (!vcpu->exit_waits)
 		memset(&vcpu->exit, 0, sizeof(vcpu->exit));
@@ -177,6 +179,7 @@ enum halo_next halo_reply_take(struct halo_vcpu *vcpu)
 	if (!got)
 		return halo_stop(vcpu, -EAGAIN);
 
+	trace_halo_reply(vcpu, &r);
 	vcpu->pending.kind = PEND_NONE;
 	if (kind == PEND_DEAD || r.action == HALO_ACTION_SHUTDOWN) {
 		vcpu->stopped = true;

@@ -10,6 +10,7 @@
 #include <linux/math64.h>
 #include <asm/msr.h>
 #include <asm/tsc.h>
+#include "trace.h"
 #include "vcpu.h"
 
 static u64 halo_glue_now(void *ctx)
@@ -118,12 +119,29 @@ static enum hrtimer_restart halo_timer_fired(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
+/**
+ * halo_irq_route() - a message to the VM's LAPICs (any context)
+ * @vm: the VM
+ * @from: the LAPIC that sends it, NULL if it is none of them
+ * @ipi: the message
+ * @source: enum halo_irq_source
+ *
+ * Return: how many vCPUs took it.
+ */
+int halo_irq_route(struct halo_vm *vm, struct halo_lapic *from, const struct halo_ipi *ipi,
+		   unsigned int source)
+{
+	int taken = halo_lapic_route(vm->lapics, halo_vm_vcpus(vm), from, ipi, &vm->turn);
+
+	trace_halo_irq(vm, source, ipi, taken);
+	return taken;
+}
+
 static void halo_glue_ipi(void *ctx, const struct halo_ipi *ipi)
 {
 	struct halo_vcpu *vcpu = ctx;
-	struct halo_vm *vm = vcpu->vm;
 
-	halo_lapic_route(vm->lapics, halo_vm_vcpus(vm), &vcpu->lapic, ipi, &vm->turn);
+	halo_irq_route(vcpu->vm, &vcpu->lapic, ipi, HALO_IRQ_IPI);
 }
 
 static void halo_glue_kick(void *ctx)
@@ -182,12 +200,11 @@ void halo_irq_hand_over(struct halo_vcpu *vcpu)
 long halo_irq_msi(void *obj, void *arg)
 {
 	const struct halo_msi *msi = arg;
-	struct halo_vm *vm = obj;
 	struct halo_ipi ipi;
 
 	if (msi->reserved || msi->reserved2 || halo_msi_decode(msi->addr, msi->data, &ipi))
 		return -EINVAL;
-	return halo_lapic_route(vm->lapics, halo_vm_vcpus(vm), NULL, &ipi, &vm->turn);
+	return halo_irq_route(obj, NULL, &ipi, HALO_IRQ_MSI);
 }
 
 /**

@@ -22,6 +22,7 @@
 #include <linux/poll.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include "trace.h"
 #include "vcpu.h"
 
 /* Bits of irqfd.state. */
@@ -54,12 +55,10 @@ struct irqfd {
 
 static void halo_irqfd_send(struct irqfd *f)
 {
-	struct halo_vm *vm = f->vm;
-
 	if (f->resample && test_and_set_bit(IRQFD_ASSERTED, &f->state))
 		return;
 	/* What nobody took nobody will end. */
-	if (!halo_lapic_route(vm->lapics, halo_vm_vcpus(vm), NULL, &f->ipi, &vm->turn))
+	if (!halo_irq_route(f->vm, NULL, &f->ipi, HALO_IRQ_IRQFD))
 		clear_bit(IRQFD_ASSERTED, &f->state);
 }
 

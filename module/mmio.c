@@ -9,6 +9,7 @@
  * forwarded with its bytes, or #UD at CPL 3.
  */
 #include <asm/processor-flags.h>
+#include "trace.h"
 #include "vcpu.h"
 #include "walk.h"
 
@@ -280,6 +281,7 @@ bool halo_memory_fast(struct halo_vcpu *vcpu)
 	x->mem.device = ret == HALO_FAULT_MMIO;
 	if (ret != HALO_FAULT_MAPPED)
 		return false;
+	trace_halo_fault(vcpu, ret);
 	vcpu->count.faults++;
 	x->reason = HW_NONE;
 	return true;
@@ -298,6 +300,7 @@ enum halo_next halo_exit_memory(struct halo_vcpu *vcpu)
 
 	if (!x->mem.device)
 		ret = halo_mem_fault(&vcpu->vm->mem, x->mem.gpa, halo_wanted(x));
+	trace_halo_fault(vcpu, ret);
 	switch (ret) {
 	case HALO_FAULT_MAPPED:
 		vcpu->count.faults++;

@@ -15,6 +15,7 @@
 #include <linux/kvm_host.h>
 #include <linux/preempt.h>
 #include <linux/sched/signal.h>
+#include "trace.h"
 #include "vcpu.h"
 
 /* Bind to this CPU; preemption off. */
@@ -73,8 +74,10 @@ static void halo_stay(struct halo_vcpu *vcpu)
 
 	cpu->again = false;
 	for (;;) {
+		trace_halo_entry(vcpu);
 		halo_be->run(cpu);
 		vcpu->count.exits[cpu->exit.reason]++;
+		trace_halo_exit(vcpu);
 		vcpu->lapic.stale |= halo_hw.virt_intr;
 		if (!halo_exit_fast(vcpu) || !--left || halo_must_wait(vcpu) ||
 		    (halo_hw.virt_intr && vcpu->lapic.changed) ||
@@ -125,6 +128,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
 
+	trace_halo_inject(vcpu);
 	guest_timing_enter_irqoff();
 	halo_stay(vcpu);
 	halo_host_guest_ran();
@@ -146,7 +150,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 /* HLT, or an AP without work: sleep until something is posted. */
 static int halo_block(struct halo_vcpu *vcpu)
 {
-	u64 start = ktime_get_ns();
+	u64 start = ktime_get_ns(), slept;
 	int err = 0;
 
 	halo_irq_sleep(vcpu);
@@ -164,7 +168,9 @@ static int halo_block(struct halo_vcpu *vcpu)
 	finish_rcuwait(&vcpu->wait);
 	halo_irq_wake(vcpu);
 	vcpu->count.halts++;
-	vcpu->count.halted_ns += ktime_get_ns() - start;
+	slept = ktime_get_ns() - start;
+	vcpu->count.halted_ns += slept;
+	trace_halo_halt(vcpu, slept, err);
 	return err;
 }
 

@@ -23,6 +23,7 @@
 #include <linux/hrtimer.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
+#include "trace.h"
 #include "vcpu.h"
 
 #define SPIN_MIN_NS	2000	/* shorter ones find nothing */
@@ -204,6 +205,7 @@ static int halo_park_sleep(struct halo_vcpu *vcpu)
 	slept = ktime_get_ns() - start;
 	vcpu->count.parks++;
 	vcpu->count.parked_ns += slept;
+	trace_halo_ring_wait(vcpu, slept, err);
 	if (!err)
 		halo_park_learn(vcpu, slept);
 	return err;
@@ -220,7 +222,12 @@ enum halo_next halo_park(struct halo_vcpu *vcpu)
 {
 	smp_mb();	/* the exit before the server's flag */
 	halo_serve_wake(vcpu);
-	vcpu->error = halo_park_spin(vcpu) ? 0 : halo_park_sleep(vcpu);
+	if (halo_park_spin(vcpu)) {
+		trace_halo_ring_wait(vcpu, 0, 0);
+		vcpu->error = 0;
+	} else {
+		vcpu->error = halo_park_sleep(vcpu);
+	}
 	if (!vcpu->error) {
 		WRITE_ONCE(vcpu->state->cached, 0);
 		vcpu->error = halo_state_commit(vcpu);

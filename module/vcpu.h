@@ -536,6 +536,8 @@ bool halo_efer_valid(struct halo_vcpu *vcpu, u64 efer);
 /* irq.c */
 extern const struct halo_lapic_ops halo_lapic_glue;
 void halo_irq_init(struct halo_vcpu *vcpu);
+int halo_irq_route(struct halo_vm *vm, struct halo_lapic *from, const struct halo_ipi *ipi,
+		   unsigned int source);
 void halo_irq_deadline(struct halo_vcpu *vcpu);
 void halo_irq_hand_over(struct halo_vcpu *vcpu);
 void halo_irq_sleep(struct halo_vcpu *vcpu);

@@ -142,6 +142,10 @@ checkpatch_file()
 		ignore=$ignore,PREFER_DEFINED_ATTRIBUTE_MACRO,COMPLEX_MACRO,MEMORY_BARRIER ;;
 	# A list that is handed a macro for its entries.
 	module/reasons.h) ignore=$ignore,COMPLEX_MACRO,MACRO_ARG_REUSE ;;
+	# What TRACE_EVENT() is made of, and lists for it.
+	module/trace.h)
+		ignore=$ignore,COMPLEX_MACRO,MACRO_ARG_REUSE,LONG_LINE,SPACING,TRAILING_SEMICOLON
+		ignore=$ignore,PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE ;;
 	# A table of fields: its macro asks for offsets and sizes only.
 	module/state.c) ignore=$ignore,MACRO_ARG_REUSE ;;
 	# No BIT() in userspace's headers; sections have rules above them.
