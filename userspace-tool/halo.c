@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl.h"
 #include "doctor.h"
 #include "machine.h"
 #include "msg.h"
@@ -16,6 +17,15 @@ static int usage(FILE *to)
 {
 	fprintf(to, "usage: halo VERB [OPTION]...\n\n"
 		"  run      run a guest: halo run --kernel FILE --initrd FILE --cmdline TEXT\n"
+		"  list     list the guests that run\n"
+		"  info     tell what a guest is: halo info NAME\n"
+		"  pause    make a guest stand still: halo pause NAME\n"
+		"  resume   let it go on\n"
+		"  stop     press a guest's power button and wait for its end\n"
+		"  kill     end a guest at once\n"
+		"  nmi      press a guest's NMI button\n"
+		"  reset    start a guest anew, from its kernel file\n"
+		"  top      show what the guests' vCPUs do, again and again\n"
 		"  doctor   tell whether this host can run guests, and what is missing\n"
 		"  version  tell the versions of tool and module\n\n"
 		"\"halo VERB --help\" tells a verb's options.\n");
@@ -40,6 +50,26 @@ static int verb_list(int argc, char **argv)
 	return !strcmp(argv[0], "doctor") ? doctor(&c) : version(&c);
 }
 
+static int verb_ctl(int argc, char **argv)
+{
+	struct ctl_config c;
+	int r = opts_ctl(argv[0], argc, argv, &c);
+
+	if (r)
+		return r;
+	return !strcmp(argv[0], "top") ? top(&c) : ctl(argv[0], &c);
+}
+
+static const struct {
+	const char *name;
+	int (*fn)(int argc, char **argv);
+} verbs[] = {
+	{ "run", verb_run }, { "doctor", verb_list }, { "version", verb_list },
+	{ "list", verb_ctl }, { "info", verb_ctl }, { "pause", verb_ctl },
+	{ "resume", verb_ctl }, { "stop", verb_ctl }, { "kill", verb_ctl },
+	{ "nmi", verb_ctl }, { "reset", verb_ctl }, { "top", verb_ctl },
+};
+
 /* A descriptor 0, 1 or 2 that is closed would become the next file's, /dev/halo's say. */
 static int fill_standard_fds(void)
 {
@@ -55,6 +85,7 @@ static int fill_standard_fds(void)
 
 int main(int argc, char **argv)
 {
+	size_t i;
 	int r;
 
 	if (fill_standard_fds() < 0)
@@ -66,12 +97,11 @@ int main(int argc, char **argv)
 		return usage(stdout);
 	if (!strcmp(argv[1], "--version"))
 		argv[1] = (char *)"version";
-	if (!strcmp(argv[1], "run"))
-		r = verb_run(argc - 1, argv + 1);
-	else if (!strcmp(argv[1], "doctor") || !strcmp(argv[1], "version"))
-		r = verb_list(argc - 1, argv + 1);
-	else
+	for (i = 0; i < ARRAY_SIZE(verbs) && strcmp(argv[1], verbs[i].name); i++)
+		;
+	if (i == ARRAY_SIZE(verbs))
 		return msg_fail(EC_ERROR, argv[1], "see halo --help", "no such verb");
+	r = verbs[i].fn(argc - 1, argv + 1);
 	if (r == OPTS_HELP) {
 		opts_help(argv[1]);
 		r = EC_OK;

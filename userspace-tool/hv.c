@@ -169,12 +169,16 @@ int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u32 access,
 	return ioctl(hv->vm, HALO_VM_SET_ZONE, &z) < 0 ? -1 : 0;
 }
 
-static void *map_area(int fd, u64 offset, u64 bytes, bool writable)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd,
-		       (off_t)offset);
+enum { AREA_STATE, AREA_EXITS, AREA_REPLIES, AREA_DATA };
 
-	return p == MAP_FAILED ? NULL : p;
+static void *map_area(struct hv_vcpu *v, unsigned int i, u64 offset, u64 bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | (i == AREA_EXITS ? 0 : PROT_WRITE), MAP_SHARED,
+		       v->fd, (off_t)offset);
+
+	v->map[i] = p == MAP_FAILED ? NULL : p;
+	v->map_bytes[i] = bytes;
+	return v->map[i];
 }
 
 /**
@@ -198,10 +202,10 @@ int hv_create_vcpu(const struct hv *hv, struct hv_vcpu *v, unsigned int id)
 				strerror(errno));
 	if (ioctl(v->fd, HALO_VCPU_GET_LAYOUT, &l) < 0)
 		return msg_fail(EC_INTERNAL, "vCPU", "see dmesg", "no layout: %s", strerror(errno));
-	v->state = map_area(v->fd, l.state_offset, l.state_bytes, true);
-	exits = map_area(v->fd, l.exits_offset, l.exits_bytes, false);
-	replies = map_area(v->fd, l.replies_offset, l.replies_bytes, true);
-	v->data = map_area(v->fd, l.data_offset, l.data_bytes, true);
+	v->state = map_area(v, AREA_STATE, l.state_offset, l.state_bytes);
+	exits = map_area(v, AREA_EXITS, l.exits_offset, l.exits_bytes);
+	replies = map_area(v, AREA_REPLIES, l.replies_offset, l.replies_bytes);
+	v->data = map_area(v, AREA_DATA, l.data_offset, l.data_bytes);
 	v->data_bytes = l.data_bytes;
 	if (!v->state || !exits || !replies || !v->data)
 		return msg_fail(EC_INTERNAL, "vCPU", "see dmesg", "its areas can't be mapped: %s",
@@ -212,6 +216,32 @@ int hv_create_vcpu(const struct hv *hv, struct hv_vcpu *v, unsigned int id)
 		return msg_fail(EC_INTERNAL, "vCPU", "install module and tool of the same release",
 				"its areas are not as the interface says");
 	return 0;
+}
+
+/**
+ * hv_free_vcpu() - let go of a vCPU that no thread runs
+ * @v: the vCPU
+ */
+void hv_free_vcpu(struct hv_vcpu *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(v->map); i++) {
+		if (v->map[i])
+			munmap(v->map[i], v->map_bytes[i]);
+	}
+	close(v->fd);
+	memset(v, 0, sizeof(*v));
+}
+
+/**
+ * hv_free_vm() - let go of a VM, whose vCPUs went before
+ * @hv: the VM
+ */
+void hv_free_vm(struct hv *hv)
+{
+	close(hv->vm);
+	hv->vm = -1;
 }
 
 /**

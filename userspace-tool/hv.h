@@ -27,6 +27,8 @@ struct hv {
  * @data: DATA area
  * @data_bytes: its length
  * @ring: the rings
+ * @map: the four areas, for hv_free_vcpu()
+ * @map_bytes: their lengths
  */
 struct hv_vcpu {
 	int fd;
@@ -35,6 +37,8 @@ struct hv_vcpu {
 	u8 *data;
 	u64 data_bytes;
 	struct ring_client ring;
+	void *map[4];
+	u64 map_bytes[4];
 };
 
 int hv_open(struct hv *hv);
@@ -44,6 +48,8 @@ int hv_set_memory(const struct hv *hv, u32 slot, u64 gpa, u64 bytes, void *at);
 int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u32 access,
 		  u64 value);
 int hv_create_vcpu(const struct hv *hv, struct hv_vcpu *v, unsigned int id);
+void hv_free_vcpu(struct hv_vcpu *v);
+void hv_free_vm(struct hv *hv);
 int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus);
 int hv_virtual_wire(const struct hv_vcpu *v);
 int hv_msi(const struct hv *hv, u64 addr, u32 data);

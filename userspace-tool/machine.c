@@ -45,14 +45,18 @@ bool machine_stopping(const struct machine *m)
  * @fmt: the reason
  *
  * Any thread, any lock. Only the first call counts.
+ *
+ * Return: true if this was the first.
  */
-void machine_stop(struct machine *m, int code, bool error, const char *fmt, ...)
+bool machine_stop(struct machine *m, int code, bool error, const char *fmt, ...)
 {
 	u64 one = 1;
 	va_list ap;
+	bool first;
 
 	pthread_mutex_lock(&m->stop_lock);
-	if (!m->stop) {
+	first = !m->stop;
+	if (first) {
 		va_start(ap, fmt);
 		vsnprintf(m->stop_text, sizeof(m->stop_text), fmt, ap);
 		va_end(ap);
@@ -61,8 +65,10 @@ void machine_stop(struct machine *m, int code, bool error, const char *fmt, ...)
 		__atomic_store_n(&m->stop, 1, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&m->stop_lock);
+	/* It can only fail by being full, and then it is readable. */
 	if (write(m->wake, &one, sizeof(one)) < 0)
-		return;
+		return first;
+	return first;
 }
 
 static void arm(int fd, u64 at, u64 *armed)
@@ -138,9 +144,17 @@ static void suspend(struct machine *m)
 	console_resume_input(&m->console);
 }
 
-/* Returns true if the guest listens to its power button. */
-static bool press_button(struct machine *m)
+/**
+ * machine_button() - press the power button
+ * @m: the machine
+ *
+ * A guest that listens is ended if it has not heeded it in a minute.
+ *
+ * Return: true if the guest listens to it.
+ */
+bool machine_button(struct machine *m)
 {
+	struct itimerspec t = { .it_value.tv_sec = BUTTON_GRACE_NS / NS_PER_SEC };
 	struct timespec until;
 	bool listens;
 
@@ -151,27 +165,24 @@ static bool press_button(struct machine *m)
 		return false;
 	listens = pm_power_button(&m->misc);
 	pthread_mutex_unlock(&m->lock);
-	return listens;
+	if (!listens)
+		return false;
+	msg_note(1, "power button pressed");
+	if (!m->cfg->timeout_ns)
+		timerfd_settime(m->timeout_fd, 0, &t, NULL);
+	return true;
 }
 
 static void terminate(struct machine *m, int sig)
 {
-	struct itimerspec t = { .it_value.tv_sec = BUTTON_GRACE_NS / NS_PER_SEC };
-	static bool pressed;
-	bool listens = false;
-
 	/* SIGTERM is the power button, if somebody listens; a second one is not. */
-	if (sig == SIGTERM && !pressed) {
-		pressed = true;
-		listens = press_button(m);
+	if (sig == SIGTERM && !m->pressed) {
+		m->pressed = true;
+		vcpus_pause(m, false);
+		if (machine_button(m))
+			return;
 	}
-	if (!listens) {
-		machine_stop(m, EC_SIGNAL + sig, false, "ended by signal %d", sig);
-		return;
-	}
-	msg_note(1, "power button pressed");
-	if (!m->cfg->timeout_ns)
-		timerfd_settime(m->timeout_fd, 0, &t, NULL);
+	machine_stop(m, EC_SIGNAL + sig, false, "ended by signal %d", sig);
 }
 
 static void signals(struct machine *m)
@@ -225,6 +236,8 @@ static void loop(struct machine *m)
 			pthread_mutex_lock(&m->lock);
 			console_flush(&m->console);
 			pthread_mutex_unlock(&m->lock);
+		} else {
+			control_event(&m->control, fd);
 		}
 	}
 }
@@ -324,6 +337,69 @@ static void say_stats(struct machine *m)
 	}
 }
 
+/* From start to end. Returns the exit code. */
+static int turn(struct machine *m)
+{
+	int r;
+
+	msg_note(1, "%s: %s, entry %#llx, %llu MiB, %u vCPU", m->cfg->name,
+		 boot_proto_name(m->boot.proto), (unsigned long long)m->boot.entry,
+		 (unsigned long long)(m->cfg->memory >> 20), m->cfg->cpus);
+	r = vcpus_start(m);
+	if (r)
+		machine_stop(m, r, false, "threads");
+	pthread_mutex_lock(&m->lock);
+	machine_pump_input(m);
+	pthread_mutex_unlock(&m->lock);
+	loop(m);
+	vcpus_stop(m);
+	if (!m->again)
+		console_close(&m->console);
+	if (m->stop_error)
+		msg_fail(0, m->cfg->name, NULL, "%s", m->stop_text);
+	else
+		msg_note(1, "%s", m->stop_text);
+	machine_summary(m);
+	say_stats(m);
+	return m->stop_code;
+}
+
+/* Everything that a PC forgets when its power goes, and on again. */
+static int power_cycle(struct machine *m)
+{
+	unsigned int i;
+	u64 woken;
+	int r;
+
+	if (read(m->wake, &woken, sizeof(woken)) < 0)
+		msg_note(2, "nobody woke the event loop");
+	for (i = 0; i < m->cfg->cpus; i++)
+		hv_free_vcpu(&m->vcpu[i].hv);
+	hv_free_vm(&m->hv);
+	machine_free_memory(m);
+	free(m->testdev.mem);
+	memset(m->vcpu, 0, sizeof(m->vcpu));
+	memset(&m->testdev, 0, sizeof(m->testdev));
+	memset(&m->pio, 0, sizeof(m->pio));
+	memset(&m->mmio, 0, sizeof(m->mmio));
+	arm(m->pit_fd, NEVER, &m->pit_armed);
+	arm(m->rtc_fd, NEVER, &m->rtc_armed);
+	if (!m->cfg->timeout_ns)
+		timerfd_settime(m->timeout_fd, 0, &(struct itimerspec){ 0 }, NULL);
+	m->server_done = false;
+	m->sleep = false;
+	m->paused = false;
+	m->pressed = false;
+	m->again = false;
+	m->stop = 0;
+	r = machine_memory(m);
+	if (!r)
+		r = machine_load(m);
+	if (!r)
+		r = create_vm(m);
+	return r ? r : machine_wire(m);
+}
+
 static int guest(struct machine *m)
 {
 	int r;
@@ -337,28 +413,20 @@ static int guest(struct machine *m)
 	if (!r)
 		r = machine_wire(m);
 	if (!r)
-		r = console_open(&m->console, m->cfg, m->epoll);
+		r = remote_open(m);
 	if (r)
 		return r;
-	msg_note(1, "%s: %s, entry %#llx, %llu MiB, %u vCPU", m->cfg->name,
-		 boot_proto_name(m->boot.proto), (unsigned long long)m->boot.entry,
-		 (unsigned long long)(m->cfg->memory >> 20), m->cfg->cpus);
-	r = vcpus_start(m);
-	if (r)
-		machine_stop(m, r, false, "threads");
-	pthread_mutex_lock(&m->lock);
-	machine_pump_input(m);
-	pthread_mutex_unlock(&m->lock);
-	loop(m);
-	vcpus_stop(m);
-	console_close(&m->console);
-	if (m->stop_error)
-		msg_fail(0, m->cfg->name, NULL, "%s", m->stop_text);
-	else
-		msg_note(1, "%s", m->stop_text);
-	machine_summary(m);
-	say_stats(m);
-	return m->stop_code;
+	r = console_open(&m->console, m->cfg, m->epoll);
+	while (!r) {
+		r = turn(m);
+		if (!m->again)
+			break;
+		r = power_cycle(m);
+		if (r)
+			console_close(&m->console);
+	}
+	control_close(&m->control);
+	return r;
 }
 
 /**
@@ -378,6 +446,8 @@ int machine_run(const struct run_config *cfg)
 	m->wake = -1;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->stop_lock, NULL);
+	pthread_mutex_init(&m->gate_lock, NULL);
+	pthread_cond_init(&m->gate, NULL);
 	r = machine_memory(m);
 	if (!r)
 		r = machine_load(m);

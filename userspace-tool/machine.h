@@ -6,6 +6,7 @@
 
 #include "bus.h"
 #include "console.h"
+#include "control.h"
 #include "devices.h"
 #include "gmem.h"
 #include "hv.h"
@@ -21,6 +22,7 @@
  * @thread: runs it
  * @started: @thread exists
  * @done: it has ended
+ * @tid: @thread's number, for people
  * @exits: exits by type, own thread only
  * @last_fault: GPA of the last HALO_EXIT_MEMORY
  * @faults: how often in a row
@@ -31,6 +33,7 @@ struct machine_vcpu {
 	pthread_t thread;
 	bool started;
 	bool done;
+	int tid;
 	u64 exits[EXIT_TYPES];
 	u64 last_fault;
 	unsigned int faults;
@@ -43,6 +46,12 @@ struct machine_vcpu {
  * @server_done: it has ended
  * @lock: over all devices and the console
  * @stop: nonzero: the machine ends; set once, read without a lock
+ * @gate_lock: over @paused and @held
+ * @gate: vCPU threads wait here while @paused
+ * @paused: the guest is to stand still
+ * @held: vCPU threads that wait
+ * @again: the guest starts anew when it has ended
+ * @pressed: a signal has pressed the power button
  */
 struct machine {
 	const struct run_config *cfg;
@@ -83,14 +92,26 @@ struct machine {
 	int stop_code;
 	bool stop_error;
 	char stop_text[256];
+
+	pthread_mutex_t gate_lock;
+	pthread_cond_t gate;
+	bool paused;
+	unsigned int held;
+	bool again;
+	bool pressed;
+
+	struct control control;
+	char name[GUEST_NAME_MAX + 1];
+	u64 started_ns;
 };
 
 /* machine.c */
 int machine_run(const struct run_config *cfg);
-void machine_stop(struct machine *m, int code, bool error, const char *fmt, ...)
+bool machine_stop(struct machine *m, int code, bool error, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 bool machine_stopping(const struct machine *m);
 void machine_rearm(struct machine *m);
+bool machine_button(struct machine *m);
 
 /* wiring.c */
 int machine_wire(struct machine *m);
@@ -109,5 +130,10 @@ void machine_sleep(struct machine_vcpu *v, struct halo_reply *r);
 /* vcpu_loop.c */
 int vcpus_start(struct machine *m);
 void vcpus_stop(struct machine *m);
+void vcpus_pause(struct machine *m, bool pause);
+const char *vcpus_state(struct machine *m);
+
+/* remote.c */
+int remote_open(struct machine *m);
 
 #endif /* HALO_TOOL_MACHINE_H */

@@ -14,12 +14,19 @@
 
 #include "msg.h"
 #include "opts.h"
+#include "runtime.h"
 
 #define V_RUN		1
 #define V_DOCTOR	2
 #define V_VERSION	4
-#define V_LIST		(V_DOCTOR | V_VERSION)
-#define V_ALL		(V_RUN | V_LIST)
+#define V_LIST		8
+#define V_INFO		16
+#define V_DO		32	/* pause, resume, nmi, reset */
+#define V_END		64	/* stop, kill */
+#define V_TOP		128
+#define V_HOST		(V_DOCTOR | V_VERSION)
+#define V_CTL		(V_LIST | V_INFO | V_DO | V_END | V_TOP)
+#define V_ALL		(V_RUN | V_HOST | V_CTL)
 
 struct opt {
 	const char *name;
@@ -30,7 +37,16 @@ struct opt {
 };
 
 enum {
-	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI, O_RING,
+	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI, O_RING, O_WAIT,
+};
+
+static const struct {
+	const char *name;
+	int bit;
+} verbs[] = {
+	{ "run", V_RUN }, { "doctor", V_DOCTOR }, { "version", V_VERSION }, { "list", V_LIST },
+	{ "info", V_INFO }, { "pause", V_DO }, { "resume", V_DO }, { "nmi", V_DO },
+	{ "reset", V_DO }, { "stop", V_END }, { "kill", V_END }, { "top", V_TOP },
 };
 
 static const struct opt options[] = {
@@ -44,9 +60,13 @@ static const struct opt options[] = {
 	{ "serial", "WHERE", "COM1: stdio, file=PATH or none (stdio)", O_SERIAL, V_RUN },
 	{ "device", "NAME", "add a device: testdev (exit port 0xf4 and more)", O_DEVICE, V_RUN },
 	{ "timeout", "SECONDS", "stop the guest after this long, exit code 124", O_TIMEOUT, V_RUN },
-	{ "name", "NAME", "the guest's name (its kernel file's)", O_NAME, V_RUN },
+	{ "timeout", "SECONDS", "wait for the guest's end at most this long (90), exit code 124",
+	  O_WAIT, V_END },
+	{ "name", "NAME", "what the other verbs call the guest (its kernel file's name)", O_NAME, V_RUN },
 	{ "dry-run", NULL, "check everything, print the configuration as JSON, stop", O_DRY_RUN, V_RUN },
-	{ "json", NULL, "print JSON", O_JSON, V_LIST },
+	{ "delay", "SECONDS", "time between two looks (2)", 'd', V_TOP },
+	{ "count", "N", "end after N looks (1 if the output is no terminal)", 'n', V_TOP },
+	{ "json", NULL, "print JSON", O_JSON, V_HOST | V_LIST | V_INFO | V_TOP },
 	{ "dump-acpi", "DIR", NULL, O_ACPI, V_VERSION },
 	{ "quiet", NULL, "say nothing but errors", 'q', V_ALL },
 	{ "verbose", NULL, "say more; twice: log accesses to absent devices", 'v', V_ALL },
@@ -55,14 +75,27 @@ static const struct opt options[] = {
 
 static int verb_bit(const char *verb)
 {
-	if (!strcmp(verb, "run"))
-		return V_RUN;
-	return !strcmp(verb, "doctor") ? V_DOCTOR : V_VERSION;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!strcmp(verb, verbs[i].name))
+			return verbs[i].bit;
+	}
+	return 0;
+}
+
+static const char *operands(int bit)
+{
+	if (bit == V_RUN)
+		return " --kernel FILE";
+	if (bit & V_TOP)
+		return " [NAME]";
+	return bit & (V_INFO | V_DO | V_END) ? " NAME" : "";
 }
 
 /**
  * opts_help() - print a verb's help
- * @verb: "run", "doctor" or "version"
+ * @verb: which
  */
 void opts_help(const char *verb)
 {
@@ -70,7 +103,7 @@ void opts_help(const char *verb)
 	char left[64];
 	size_t i;
 
-	printf("usage: halo %s %s[OPTION]...\n\n", verb, bit == V_RUN ? "--kernel FILE " : "");
+	printf("usage: halo %s%s [OPTION]...\n\n", verb, operands(bit));
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
 		const struct opt *o = &options[i];
 
@@ -81,6 +114,9 @@ void opts_help(const char *verb)
 			 o->arg ? " " : "", o->arg ? o->arg : "");
 		printf("  %-24s  %s\n", left, o->help);
 	}
+	if (bit & (V_INFO | V_DO | V_END))
+		printf("\nNAME is the guest's; \"halo list\" tells all. Exit code: 0, or 125 if there is no\n"
+		       "such guest or it did not do so.\n");
 	if (bit == V_RUN)
 		printf("\nOn the serial console: ^A x quits, ^A h tells the other keys.\n"
 		       "Exit code: 0 power-off or reset, 124 time-out, 125 error, 126 no usable\n"
@@ -228,6 +264,10 @@ static int set_option(struct run_config *c, int key, const char *arg)
 		return 0;
 	case O_NAME:
 		c->name = arg;
+		c->named = true;
+		if (!runtime_name_ok(arg))
+			return msg_fail(EC_ERROR, "--name", "use letters, digits, \".\", \"_\" and \"-\", at most 48",
+					"can't be a guest's name");
 		return 0;
 	case O_DRY_RUN:
 		c->dry_run = true;
@@ -258,9 +298,56 @@ static void make_tables(int verb, struct option *lo, char *so)
 	*so = 0;
 }
 
-/* One option for all verbs; @run or @list is what it is set in. */
-static int parse(const char *verb, int argc, char **argv, struct run_config *run,
-		 struct list_config *list)
+/* An option of a verb for running guests. */
+static int set_ctl(struct ctl_config *c, const char *verb, int key, const char *arg)
+{
+	char *end;
+	long n;
+
+	switch (key) {
+	case O_WAIT:
+		if (parse_seconds(arg, &c->timeout_ns))
+			return bad(verb, "--timeout", "not a number of seconds above 0");
+		return 0;
+	case 'd':
+		if (parse_seconds(arg, &c->delay_ns))
+			return bad(verb, "--delay", "not a number of seconds above 0");
+		return 0;
+	case 'n':
+		n = strtol(arg, &end, 10);
+		if (!isdigit((unsigned char)*arg) || *end || n < 1 || n > 1000000000)
+			return bad(verb, "--count", "not a number above 0");
+		c->count = (unsigned int)n;
+		return 0;
+	case O_JSON:
+		c->json = true;
+		return 0;
+	}
+	return EC_ERROR;
+}
+
+/* What is told of a verb: one of these is set. */
+struct target {
+	struct run_config *run;
+	struct list_config *list;
+	struct ctl_config *ctl;
+};
+
+static int set_any(const struct target *t, const char *verb, int key, const char *arg)
+{
+	if (t->run)
+		return set_option(t->run, key, arg);
+	if (t->ctl)
+		return set_ctl(t->ctl, verb, key, arg);
+	if (key == O_JSON)
+		t->list->json = true;
+	else
+		t->list->acpi_dir = arg;
+	return 0;
+}
+
+/* Returns 0 with optind at the first operand. */
+static int parse(const char *verb, int argc, char **argv, const struct target *t)
 {
 	struct option lo[ARRAY_SIZE(options) + 1];
 	char so[2 * ARRAY_SIZE(options) + 2];
@@ -281,16 +368,15 @@ static int parse(const char *verb, int argc, char **argv, struct run_config *run
 			msg_level = msg_level < 0 ? 1 : msg_level + 1;
 		else if (key == 'q')
 			msg_level = -1;
-		else if (key == O_JSON)
-			list->json = true;
-		else if (key == O_ACPI)
-			list->acpi_dir = optarg;
 		else
-			r = set_option(run, key, optarg);
+			r = set_any(t, verb, key, optarg);
 	}
-	if (!r && optind < argc)
-		return bad(verb, argv[optind], "unexpected argument");
 	return r;
+}
+
+static int no_operand(const char *verb, int argc, char **argv)
+{
+	return optind < argc ? bad(verb, argv[optind], "unexpected argument") : 0;
 }
 
 /**
@@ -303,6 +389,7 @@ static int parse(const char *verb, int argc, char **argv, struct run_config *run
  */
 int opts_run(int argc, char **argv, struct run_config *c)
 {
+	const struct target t = { .run = c };
 	const char *slash;
 	int r;
 
@@ -310,7 +397,9 @@ int opts_run(int argc, char **argv, struct run_config *c)
 	c->cmdline = "";
 	c->memory = 256 * MIB;
 	c->cpus = 1;
-	r = parse("run", argc, argv, c, NULL);
+	r = parse("run", argc, argv, &t);
+	if (!r)
+		r = no_operand("run", argc, argv);
 	if (r)
 		return r;
 	if (!c->kernel)
@@ -333,6 +422,40 @@ int opts_run(int argc, char **argv, struct run_config *c)
  */
 int opts_list(const char *verb, int argc, char **argv, struct list_config *c)
 {
+	const struct target t = { .list = c };
+	int r;
+
 	memset(c, 0, sizeof(*c));
-	return parse(verb, argc, argv, NULL, c);
+	r = parse(verb, argc, argv, &t);
+	return r ? r : no_operand(verb, argc, argv);
+}
+
+/**
+ * opts_ctl() - parse the command line of a verb for running guests
+ * @verb: which
+ * @argc: count, from the verb
+ * @argv: words, from the verb
+ * @c: gets the configuration
+ *
+ * Return: 0, OPTS_HELP, or the exit code after the error was told.
+ */
+int opts_ctl(const char *verb, int argc, char **argv, struct ctl_config *c)
+{
+	const struct target t = { .ctl = c };
+	int r, bit = verb_bit(verb);
+
+	memset(c, 0, sizeof(*c));
+	c->timeout_ns = 90 * NS_PER_SEC;
+	c->delay_ns = 2 * NS_PER_SEC;
+	r = parse(verb, argc, argv, &t);
+	if (r)
+		return r;
+	if (bit != V_LIST && optind < argc) {
+		c->name = argv[optind++];
+		if (!runtime_name_ok(c->name))
+			return msg_fail(EC_ERROR, c->name, "see halo list", "can't be a guest's name");
+	}
+	if (!c->name && bit & (V_INFO | V_DO | V_END))
+		return bad(verb, "NAME", "missing: which guest");
+	return no_operand(verb, argc, argv);
 }

@@ -18,6 +18,7 @@ enum serial_kind {
  * @initrd: initrd file, NULL for none
  * @cmdline: kernel command line, "" for none
  * @name: the guest's name
+ * @named: it was given, not made up
  * @memory: bytes of RAM
  * @cpus: vCPUs
  * @parked: vCPUs wait in the kernel, one thread serves them all
@@ -32,6 +33,7 @@ struct run_config {
 	const char *initrd;
 	const char *cmdline;
 	const char *name;
+	bool named;
 	u64 memory;
 	unsigned int cpus;
 	bool parked;
@@ -55,8 +57,25 @@ struct list_config {
 	const char *acpi_dir;
 };
 
+/**
+ * struct ctl_config - what a verb for running guests was asked for
+ * @name: the guest, NULL for all
+ * @json: print JSON
+ * @timeout_ns: wait at most that long
+ * @delay_ns: "top": time between two looks
+ * @count: "top": looks, 0 for no end
+ */
+struct ctl_config {
+	const char *name;
+	bool json;
+	u64 timeout_ns;
+	u64 delay_ns;
+	unsigned int count;
+};
+
 int opts_run(int argc, char **argv, struct run_config *c);
 int opts_list(const char *verb, int argc, char **argv, struct list_config *c);
+int opts_ctl(const char *verb, int argc, char **argv, struct ctl_config *c);
 int parse_size(const char *s, u64 *bytes);
 int parse_seconds(const char *s, u64 *ns);
 void opts_help(const char *verb);

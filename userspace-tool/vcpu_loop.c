@@ -8,6 +8,8 @@
  *
  * With --ring parked RUN comes back for no exit: the rings and STATE pages of all
  * vCPUs belong to one more thread, the server, which sleeps when there is nothing.
+ *
+ * A guest that is paused has all its vCPU threads waiting at a gate before RUN.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "machine.h"
 #include "msg.h"
@@ -257,14 +260,29 @@ static int drain(struct machine_vcpu *v)
 	return n;
 }
 
+/* While the guest is paused, this vCPU's thread stays here. */
+static void gate(struct machine *m)
+{
+	if (!__atomic_load_n(&m->paused, __ATOMIC_ACQUIRE))
+		return;
+	pthread_mutex_lock(&m->gate_lock);
+	m->held++;
+	while (m->paused && !machine_stopping(m))
+		pthread_cond_wait(&m->gate, &m->gate_lock);
+	m->held--;
+	pthread_mutex_unlock(&m->gate_lock);
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct machine_vcpu *v = arg;
 	struct machine *m = v->m;
 	unsigned int empty = 0;
 
+	__atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
 	v->hv.state->flags = m->cfg->parked ? HALO_RUN_PARKED : 0;
 	while (!machine_stopping(m)) {
+		gate(m);
 		if (ioctl(v->hv.fd, HALO_VCPU_RUN) < 0) {
 			if (errno == EINTR || errno == EAGAIN) {
 				if (!m->cfg->parked)
@@ -373,6 +391,46 @@ int vcpus_start(struct machine *m)
 }
 
 /**
+ * vcpus_pause() - make all vCPUs stand still, or go on
+ * @m: the machine
+ * @pause: which
+ *
+ * A vCPU stands still as soon as the exit that it is at is answered.
+ */
+void vcpus_pause(struct machine *m, bool pause)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&m->gate_lock);
+	__atomic_store_n(&m->paused, pause, __ATOMIC_RELEASE);
+	if (!pause)
+		pthread_cond_broadcast(&m->gate);
+	pthread_mutex_unlock(&m->gate_lock);
+	/* A kick is not lost on a thread that is on its way to RUN. */
+	for (i = 0; pause && i < m->cfg->cpus; i++)
+		ioctl(m->vcpu[i].hv.fd, HALO_VCPU_KICK);
+}
+
+/**
+ * vcpus_state() - what the guest does
+ * @m: the machine
+ *
+ * Return: a word.
+ */
+const char *vcpus_state(struct machine *m)
+{
+	const char *state = "running";
+
+	if (machine_stopping(m))
+		return "ending";
+	pthread_mutex_lock(&m->gate_lock);
+	if (m->paused)
+		state = m->held == m->cfg->cpus ? "paused" : "pausing";
+	pthread_mutex_unlock(&m->gate_lock);
+	return state;
+}
+
+/**
  * vcpus_stop() - end the vCPU threads; the machine is stopping
  * @m: the machine
  */
@@ -380,6 +438,9 @@ void vcpus_stop(struct machine *m)
 {
 	unsigned int i;
 
+	pthread_mutex_lock(&m->gate_lock);
+	pthread_cond_broadcast(&m->gate);
+	pthread_mutex_unlock(&m->gate_lock);
 	if (m->server_started)
 		thread_stop(m->server, &m->server_done, -1);
 	m->server_started = false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* sources: userspace-tool/opts.c userspace-tool/msg.c */
+/* sources: userspace-tool/opts.c userspace-tool/runtime.c userspace-tool/msg.c */
 /*
  * The command line: what is taken, and that every mistake is one line on stderr
  * in the form "halo: WHAT: WHY; fix: FIX".
@@ -120,6 +120,63 @@ static void test_mistakes(void **state)
 	refused("--timeout", RUN(&c, "-k", "k", "--timeout", "nan"));
 	refused("--timeout", RUN(&c, "-k", "k", "--timeout", "-1"));
 	refused("--json", RUN(&c, "-k", "k", "--json"));
+	refused("--name", RUN(&c, "-k", "k", "--name", "a b"));
+	refused("--name", RUN(&c, "-k", "k", "--name", "../x"));
+	refused("--name", RUN(&c, "-k", "k", "--name", ""));
+}
+
+/* The same for a verb for running guests. */
+static int ctl(struct ctl_config *c, const char *const *words)
+{
+	char *argv[32];
+	int argc = 0, fds[2], old = dup(2), r;
+	ssize_t n;
+
+	while (words[argc]) {
+		argv[argc] = (char *)words[argc];
+		argc++;
+	}
+	argv[argc] = NULL;
+	assert_int_equal(pipe(fds), 0);
+	dup2(fds[1], 2);
+	close(fds[1]);
+	r = opts_ctl(argv[0], argc, argv, c);
+	dup2(old, 2);
+	close(old);
+	n = read(fds[0], said, sizeof(said) - 1);
+	close(fds[0]);
+	said[n > 0 ? n : 0] = 0;
+	return r;
+}
+
+#define CTL(c, ...)	ctl(c, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void test_running_guests(void **state)
+{
+	struct ctl_config c;
+
+	assert_int_equal(CTL(&c, "list"), 0);
+	assert_null(c.name);
+	assert_int_equal(CTL(&c, "list", "--json"), 0);
+	assert_true(c.json);
+	assert_int_equal(CTL(&c, "pause", "vm-1"), 0);
+	assert_string_equal(c.name, "vm-1");
+	assert_int_equal(CTL(&c, "stop", "--timeout", "1.5", "vm"), 0);
+	assert_int_equal(c.timeout_ns, 1500000000);
+	assert_string_equal(c.name, "vm");
+	assert_int_equal(CTL(&c, "top", "-d", "0.5", "-n", "3"), 0);
+	assert_int_equal(c.delay_ns, 500000000);
+	assert_int_equal(c.count, 3);
+	assert_null(c.name);
+	assert_int_equal(CTL(&c, "kill", "--help"), OPTS_HELP);
+	refused("NAME", CTL(&c, "info"));
+	refused("more", CTL(&c, "info", "vm", "more"));
+	refused("vm", CTL(&c, "list", "vm"));
+	refused("../vm", CTL(&c, "kill", "../vm"));
+	refused("--json", CTL(&c, "kill", "--json", "vm"));
+	refused("--timeout", CTL(&c, "kill", "--timeout", "-1", "vm"));
+	refused("--count", CTL(&c, "top", "-n", "0"));
+	refused("--delay", CTL(&c, "top", "-d", "x"));
 }
 
 static void test_one_line_whatever_the_name(void **state)
@@ -152,7 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_all),
-		cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_mistakes), cmocka_unit_test(test_running_guests),
 		cmocka_unit_test(test_one_line_whatever_the_name),
 		cmocka_unit_test(test_sizes),
 	};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* sources: userspace-tool/machine.c userspace-tool/wiring.c userspace-tool/setup.c userspace-tool/sleep.c userspace-tool/vcpu_loop.c userspace-tool/hv.c userspace-tool/console.c userspace-tool/msg.c userspace-tool/opts.c userspace-tool/bus.c userspace-tool/pic.c userspace-tool/ioapic.c userspace-tool/pit.c userspace-tool/rtc.c userspace-tool/uart.c userspace-tool/pcmisc.c userspace-tool/testdev.c userspace-tool/acpi.c userspace-tool/cpuid_edit.c userspace-tool/ring_client.c userspace-tool/load.c userspace-tool/load_bzimage.c userspace-tool/load_elf.c userspace-tool/load_info.c userspace-tool/boot_state.c */
+/* sources: userspace-tool/machine.c userspace-tool/wiring.c userspace-tool/setup.c userspace-tool/sleep.c userspace-tool/vcpu_loop.c userspace-tool/remote.c userspace-tool/control.c userspace-tool/proto.c userspace-tool/runtime.c userspace-tool/ctl.c userspace-tool/hv.c userspace-tool/console.c userspace-tool/msg.c userspace-tool/opts.c userspace-tool/bus.c userspace-tool/pic.c userspace-tool/ioapic.c userspace-tool/pit.c userspace-tool/rtc.c userspace-tool/uart.c userspace-tool/pcmisc.c userspace-tool/testdev.c userspace-tool/acpi.c userspace-tool/cpuid_edit.c userspace-tool/ring_client.c userspace-tool/load.c userspace-tool/load_bzimage.c userspace-tool/load_elf.c userspace-tool/load_info.c userspace-tool/boot_state.c */
 /* libs: jansson */
-/* ldflags: -Wl,--wrap=open -Wl,--wrap=ioctl -Wl,--wrap=mmap */
+/* ldflags: -Wl,--wrap=open -Wl,--wrap=ioctl -Wl,--wrap=mmap -Wl,--wrap=munmap */
 /*
  * Whole runs of "halo run" on a module that this file plays: exit codes, error
  * lines, terminal, signals, pipes. Each run is a process of its own; its guest is
@@ -29,6 +29,7 @@
 #include <linux/halo.h>
 
 #include "acpi.h"
+#include "ctl.h"
 #include "machine.h"
 #include "msg.h"
 
@@ -60,6 +61,8 @@ static struct {
 	u64 seq;
 	bool waiting;
 	bool kicked;		/* another thread sets it */
+	unsigned int nmis;	/* so here */
+	unsigned int boots;
 	struct halo_reply last;
 	unsigned int step;
 } k;
@@ -92,9 +95,31 @@ void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
 	return fd == VCPU_FD ? areas[off / AREA] : __real_mmap(at, len, prot, flags, fd, off);
 }
 
+int __real_munmap(void *at, size_t len);
+int __wrap_munmap(void *at, size_t len);
+int __wrap_munmap(void *at, size_t len)
+{
+	/* The vCPU's areas are ours. */
+	if ((u8 *)at >= (u8 *)&k && (u8 *)at < (u8 *)(&k + 1))
+		return 0;
+	return __real_munmap(at, len);
+}
+
+/* As the module does: once, also if it comes before RUN. */
 static bool kicked(void)
 {
-	return __atomic_load_n(&k.kicked, __ATOMIC_RELAXED);
+	return __atomic_exchange_n(&k.kicked, false, __ATOMIC_RELAXED);
+}
+
+/* A new vCPU, for a guest that starts anew. */
+static int fake_vcpu(void)
+{
+	k.exits.h.head = k.exits.h.tail = 0;
+	k.replies.h.head = k.replies.h.tail = 0;
+	k.waiting = false;
+	k.step = 0;
+	k.boots++;
+	return VCPU_FD;
 }
 
 static int fake_run(void)
@@ -114,7 +139,11 @@ static int fake_run(void)
 		k.last = k.replies.e[k.exits.h.head++ % N];
 		k.waiting = k.last.seq != k.seq;
 	}
-	if (!kicked() && k.guest(&x, &k.last)) {
+	if (kicked()) {
+		errno = EINTR;
+		return -1;
+	}
+	if (k.guest(&x, &k.last)) {
 		x.seq = ++k.seq;
 		x.flags |= HALO_EXIT_F_SYNC;
 		k.exits.e[k.exits.h.tail % N] = x;
@@ -123,8 +152,7 @@ static int fake_run(void)
 		k.step++;
 		return 0;
 	}
-	if (!kicked())
-		nanosleep(&ms, NULL);
+	nanosleep(&ms, NULL);
 	errno = EINTR;
 	return -1;
 }
@@ -150,7 +178,7 @@ int __wrap_ioctl(int fd, unsigned long req, ...)
 		errno = k.vm_errno;
 		return k.vm_errno ? -1 : VM_FD;
 	case HALO_VM_CREATE_VCPU:
-		return VCPU_FD;
+		return fake_vcpu();
 	case HALO_VCPU_GET_LAYOUT:
 		*(struct halo_vcpu_layout *)arg = (struct halo_vcpu_layout){
 			.ring_entries = N,
@@ -171,11 +199,14 @@ int __wrap_ioctl(int fd, unsigned long req, ...)
 	case HALO_VCPU_SET_CPUID:
 	case HALO_VM_SET_MEMSLOT:
 	case HALO_VM_SET_ZONE:
-	case HALO_VCPU_SET_LINE:
 	case HALO_VCPU_GET_STATE:
 	case HALO_VCPU_GET_LAPIC:
 	case HALO_VCPU_SET_LAPIC:
 	case HALO_VCPU_GET_STATS:
+		return 0;
+	case HALO_VCPU_SET_LINE:
+		if (((struct halo_line *)arg)->pin == HALO_PIN_LINT1 && ((struct halo_line *)arg)->level)
+			__atomic_add_fetch(&k.nmis, 1, __ATOMIC_RELAXED);
 		return 0;
 	case HALO_VM_MSI:
 		return 1;
@@ -727,20 +758,176 @@ static void test_power_button(void **state)
 	assert_int_equal(finish(&r), 143);
 }
 
+/* -- the control socket ------------------------------------------------------------------ */
+
+/* A dot for each millisecond, "B" at the start, "N" at an NMI. */
+static bool g_clock(struct halo_exit *x, const struct halo_reply *last)
+{
+	static unsigned int nmis;
+	unsigned int now = __atomic_load_n(&k.nmis, __ATOMIC_RELAXED);
+
+	usleep(1000);
+	if (nmis != now) {
+		nmis = now;
+		return outb(x, 0x3f8, 1, 'N');
+	}
+	return outb(x, 0x3f8, 1, k.step ? '.' : 'B');
+}
+
+static json_t *ask(const char *name, const char *command)
+{
+	int fd = ctl_connect(name);
+	json_t *j = ctl_ask(fd, command, CTL_ANSWER_NS);
+
+	close(fd);
+	assert_true(j && json_is_true(json_object_get(j, "ok")));
+	return j;
+}
+
+static void expect(const char *command, const char *key, const char *value)
+{
+	json_t *j = ask("ctl", command);
+
+	if (key)
+		assert_string_equal(json_string_value(json_object_get(j, key)), value);
+	json_decref(j);
+}
+
+static bool has_output(const struct run *r)
+{
+	struct pollfd p = { .fd = r->out, .events = POLLIN };
+
+	return poll(&p, 1, 30) == 1;
+}
+
+static void drain_output(const struct run *r)
+{
+	char buf[4096];
+
+	while (has_output(r))
+		assert_true(read(r->out, buf, sizeof(buf)) > 0);
+}
+
+static int verb(const char *name)
+{
+	struct ctl_config c = { .name = "ctl", .timeout_ns = 10 * NS_PER_SEC };
+
+	return ctl(name, &c);
+}
+
+static struct run start_named(struct run_config *c, guest_fn guest)
+{
+	*c = config();
+	c->name = "ctl";
+	c->named = true;
+	return start(c, guest);
+}
+
+static void test_control(void **state)
+{
+	struct run_config c;
+	struct run r = start_named(&c, g_clock);
+	json_t *j;
+
+	read_until(r.out, "B...");
+	j = ask("ctl", "info");
+	assert_int_equal(json_integer_value(json_object_get(j, "pid")), r.pid);
+	assert_int_equal(json_integer_value(json_object_get(j, "cpus")), 1);
+	assert_string_equal(json_string_value(json_object_get(j, "kernel")), kernel_path);
+	json_decref(j);
+	expect("info", "state", "running");
+	assert_int_equal(verb("pause"), 0);
+	assert_int_equal(verb("pause"), 0);
+	expect("info", "state", "paused");
+	drain_output(&r);
+	assert_false(has_output(&r));
+	assert_int_equal(verb("resume"), 0);
+	read_until(r.out, "...");
+	expect("info", "state", "running");
+	assert_int_equal(verb("nmi"), 0);
+	read_until(r.out, "N");
+	j = ask("ctl", "counters");
+	assert_int_equal(json_array_size(json_object_get(j, "vcpus")), 1);
+	assert_true(json_integer_value(json_object_get(json_array_get(json_object_get(j, "vcpus"), 0),
+						       "tid")) > 0);
+	json_decref(j);
+	/* From the start, with the devices as at the start; also when it stands still. */
+	assert_int_equal(verb("reset"), 0);
+	read_until(r.out, "B...");
+	assert_int_equal(verb("pause"), 0);
+	assert_int_equal(verb("reset"), 0);
+	read_until(r.out, "B...");
+	expect("info", "state", "running");
+	/* A guest that stands still can be ended. */
+	assert_int_equal(verb("pause"), 0);
+	assert_int_equal(verb("kill"), 0);
+	assert_int_equal(finish(&r), 128 + SIGKILL);
+	assert_string_equal(text, "");
+}
+
+static void test_control_stop(void **state)
+{
+	struct run_config c;
+	struct run r = start_named(&c, g_button);
+
+	read_until(r.out, ">");
+	assert_int_equal(verb("pause"), 0);
+	assert_int_equal(verb("stop"), 0);
+	assert_int_equal(finish(&r), 0);
+	r = start_named(&c, g_clock);
+	read_until(r.out, "B...");
+	assert_int_equal(verb("stop"), 0);
+	assert_int_equal(finish(&r), 143);
+}
+
+static void test_control_names(void **state)
+{
+	struct run_config c;
+	struct run r = start_named(&c, g_clock), other;
+
+	read_until(r.out, "B...");
+	c.kernel = kernel_path;
+	other = start(&c, g_off);
+	assert_int_equal(finish(&other), 125);
+	one_line("ctl: a guest of this name runs already; fix: ");
+	/* Who was given no name takes another. */
+	c.named = false;
+	other = start(&c, g_clock);
+	read_until(other.out, "B...");
+	json_decref(ask("ctl-2", "kill"));
+	assert_int_equal(finish(&other), 128 + SIGKILL);
+	/* A name is free again after kill -9. */
+	kill(r.pid, SIGKILL);
+	assert_int_equal(finish(&r), -SIGKILL);
+	r = start_named(&c, g_clock);
+	read_until(r.out, "B...");
+	expect("info", "name", "ctl");
+	assert_int_equal(verb("kill"), 0);
+	assert_int_equal(finish(&r), 128 + SIGKILL);
+}
+
 int main(void)
 {
+	char run_dir[] = "/tmp/halo-test-run-XXXXXX", sockets[64];
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup(f, setup)
 		T(test_codes), T(test_refusals), T(test_too_many_vcpus), T(test_bad_files), T(test_pipes),
 		T(test_slow_reader_loses_nothing), T(test_reader_gone),
 		T(test_stop_with_stuck_reader), T(test_serial_file), T(test_tty_keys),
-		T(test_tty_signals), T(test_tty_stop), T(test_power_button),
+		T(test_tty_signals), T(test_tty_stop), T(test_power_button), T(test_control),
+		T(test_control_stop), T(test_control_names),
 	};
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
 	make_kernel();
+	if (!mkdtemp(run_dir))
+		return 1;
+	setenv("XDG_RUNTIME_DIR", run_dir, 1);
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	unlink(kernel_path);
+	snprintf(sockets, sizeof(sockets), "%s/halo", run_dir);
+	rmdir(sockets);
+	rmdir(run_dir);
 	return r;
 }
