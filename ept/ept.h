@@ -110,6 +110,7 @@ int halo_mem_fault(struct halo_mem *mem, u64 gpa, unsigned int access);
 
 const void __user *halo_mem_user(struct halo_mem *mem, u64 gpa);
 int halo_mem_copy(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool write);
+int halo_mem_poke(struct halo_mem *mem, u64 gpa, const void *buf, size_t len);
 int halo_mem_cmpxchg(struct halo_mem *mem, u64 gpa, u64 old, u64 new, unsigned int bytes);
 
 /* The two directions of halo_mem_copy(). */

@@ -172,6 +172,33 @@ int halo_mem_copy(struct halo_mem *mem, u64 gpa, void *buf, size_t len, bool wri
 	return ret;
 }
 
+/**
+ * halo_mem_poke() - write guest memory where it is not allowed to sleep
+ * @mem: guest memory
+ * @gpa: guest-physical address
+ * @buf: what to write
+ * @len: bytes, all in one page
+ *
+ * For the VM's process only.
+ *
+ * Return: 0; -EFAULT: no writable memory, or its page is not there.
+ */
+int halo_mem_poke(struct halo_mem *mem, u64 gpa, const void *buf, size_t len)
+{
+	int idx, ret = -EFAULT;
+	void __user *user;
+	u64 left;
+
+	if (current->mm != mem->mm)
+		return -EFAULT;
+	idx = srcu_read_lock(&mem->srcu);
+	user = user_address(mem, gpa, true, &left);
+	if (user && left >= len)
+		ret = copy_to_user_nofault(user, buf, len);
+	srcu_read_unlock(&mem->srcu, idx);
+	return ret;
+}
+
 static int user_cmpxchg(void __user *user, u64 old, u64 new, unsigned int bytes)
 {
 	u32 old32 = old;

@@ -416,15 +416,22 @@ static const struct {
 	{ 0x1, HALO_CPUID_EDX, 12, 0, 0, HALO_HAS_MTRR },
 	{ 0x7, HALO_CPUID_EBX, 1, 0, 0, HALO_HAS_TSC_ADJUST },
 	{ 0x7, HALO_CPUID_ECX, 22, 0, 0, HALO_HAS_RDPID },
+	{ LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 3, 0, 0, HALO_HAS_PV_CLOCK },
+	{ LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 5, 0, 0, HALO_HAS_PV_STEAL },
+	{ LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 6, 0, 0, HALO_HAS_PV_EOI },
+	{ LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 7, 0, 0, HALO_HAS_PV_UNHALT },
+	{ LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 9, 0, 0, HALO_HAS_PV_TLB_FLUSH },
+	{ LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 11, 0, 0, HALO_HAS_PV_SEND_IPI },
+	{ LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 13, 0, 0, HALO_HAS_PV_YIELD },
 };
 
-static bool halo_cpuid_pv_clock(const struct halo_cpuid_table *table)
+/* Is leaf 0x40000001 KVM's? */
+static bool halo_cpuid_pv(const struct halo_cpuid_table *table)
 {
 	const struct halo_cpuid_entry *e = halo_cpuid_find(table, LEAF_HYPERVISOR, 0);
 
 	return e && e->ebx == HALO_CPUID_PV_EBX && e->ecx == HALO_CPUID_PV_ECX &&
-	       e->edx == HALO_CPUID_PV_EDX &&
-	       halo_cpuid_has(table, LEAF_HYPERVISOR + 1, HALO_CPUID_EAX, 3);
+	       e->edx == HALO_CPUID_PV_EDX;
 }
 
 /**
@@ -446,8 +453,8 @@ void halo_cpuid_caps(const struct halo_cpuid_table *table, struct halo_cpuid_cap
 		caps->efer |= halo_cpuid_grants[i].efer;
 		caps->has |= halo_cpuid_grants[i].has;
 	}
-	if (halo_cpuid_pv_clock(table))
-		caps->has |= HALO_HAS_PV_CLOCK;
+	if (!halo_cpuid_pv(table))
+		caps->has &= ~HALO_HAS_PV;
 	/* x87 state can't be missing from a CPU with XSAVE. */
 	if (halo_cpuid_has(table, 1, HALO_CPUID_ECX, 26))
 		caps->xcr0 = halo_cpuid_xcr0(table) | 1;

@@ -88,6 +88,14 @@ struct halo_cpuid_dyn {
 #define HALO_HAS_MTRR		BIT(5)
 #define HALO_HAS_PV_CLOCK	BIT(6)	/* KVM signature and CLOCKSOURCE2 */
 #define HALO_HAS_X2APIC		BIT(7)
+/* These, too, with the KVM signature only. */
+#define HALO_HAS_PV_STEAL	BIT(8)
+#define HALO_HAS_PV_EOI		BIT(9)
+#define HALO_HAS_PV_UNHALT	BIT(10)
+#define HALO_HAS_PV_TLB_FLUSH	BIT(11)
+#define HALO_HAS_PV_SEND_IPI	BIT(12)
+#define HALO_HAS_PV_YIELD	BIT(13)
+#define HALO_HAS_PV		(HALO_HAS_PV_CLOCK | GENMASK(13, 8))
 
 /* The signature, "KVMKVMKVM". */
 #define HALO_CPUID_PV_EBX	0x4b4d564b

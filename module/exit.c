@@ -62,8 +62,10 @@ static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
 static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 {
 	halo_skip(vcpu, vcpu->cpu.exit.insn_len);
-	if (vcpu->cpu.event.type != EVENT_NONE)
+	if (vcpu->cpu.event.type != EVENT_NONE || vcpu->pv.unhalted) {
+		vcpu->pv.unhalted = false;
 		return NEXT_RESUME;
+	}
 	vcpu->mp_state = HALO_MP_HALTED;
 	if (halo_wakeable(vcpu)) {
 		/* The mailbox may turn out to hold nothing: then it halts again. */
@@ -71,7 +73,9 @@ static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 			vcpu->mp_state = HALO_MP_RUNNABLE;
 		return NEXT_RESUME;
 	}
-	if (!(vcpu->cpu.rflags & X86_EFLAGS_IF))
+	/* A lock's waiter is woken by its holder; one vCPU alone has nobody. */
+	if (!(vcpu->cpu.rflags & X86_EFLAGS_IF) &&
+	    (halo_vm_vcpus(vcpu->vm) == 1 || !(vcpu->caps.has & HALO_HAS_PV_UNHALT)))
 		return halo_forward(vcpu, HALO_EXIT_HLT, PEND_NOTIFY);
 	return NEXT_RESUME;
 }
@@ -81,15 +85,14 @@ static u64 halo_hypercall_nr(struct halo_vcpu *vcpu)
 	return halo_mode64(vcpu) ? vcpu->cpu.gpr[GPR_RAX] : (u32)vcpu->cpu.gpr[GPR_RAX];
 }
 
-/* KVM's numbers: -EPERM outside CPL 0, else -ENOSYS is 1000 */
-static enum halo_next halo_hypercall_unknown(struct halo_vcpu *vcpu, int len)
+static enum halo_next halo_hypercall_own(struct halo_vcpu *vcpu, int len)
 {
-	vcpu->cpu.gpr[GPR_RAX] = halo_cpl(vcpu) ? (u64)-EPERM : (u64)-1000;
+	vcpu->cpu.gpr[GPR_RAX] = halo_pv_hypercall(vcpu, halo_hypercall_nr(vcpu));
 	return halo_skip(vcpu, len);
 }
 
 /*
- * The hypercall bus: a zone may take a number, the rest is unknown.  What is posted or
+ * The hypercall bus: a zone may take a number, the rest is KVM's.  What is posted or
  * rings a doorbell asks nobody, so the guest's user code is told apart here.
  */
 static enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
@@ -107,7 +110,7 @@ static enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
 	vcpu->pending.insn_len = len;
 	switch (halo_access(vcpu, &a)) {
 	case ACCESS_NONE:
-		return halo_hypercall_unknown(vcpu, len);
+		return halo_hypercall_own(vcpu, len);
 	case ACCESS_DONE:
 		return halo_reply_done(vcpu, PEND_HYPERCALL, a.value);
 	default:
@@ -192,7 +195,8 @@ bool halo_exit_fast(struct halo_vcpu *vcpu)
 		return halo_memory_fast(vcpu);
 	case HW_HYPERCALL:
 		nr = halo_hypercall_nr(vcpu);
-		if (!halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr))
+		/* One of those that exist may give the CPU away. */
+		if (nr <= HALO_PV_LAST_CALL || !halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr))
 			return false;
 		break;
 	case HW_RDMSR:
@@ -215,7 +219,7 @@ bool halo_exit_fast(struct halo_vcpu *vcpu)
 		halo_exit_cpuid(vcpu);
 		break;
 	case HW_HYPERCALL:
-		halo_hypercall_unknown(vcpu, x->insn_len);
+		halo_hypercall_own(vcpu, x->insn_len);
 		break;
 	default:
 		halo_msr_own(vcpu, nr, x->reason == HW_WRMSR, x->insn_len);

@@ -173,6 +173,18 @@ static inline void halo_host_machine_check(void)
 }
 
 /**
+ * halo_host_run_delay() - how long this thread has waited for a CPU since it began, ns
+ */
+static inline u64 halo_host_run_delay(void)
+{
+#ifdef CONFIG_SCHED_INFO
+	return current->sched_info.run_delay;
+#else
+	return 0;
+#endif
+}
+
+/**
  * halo_host_guest_ran() - what the host owes itself after a stay in the guest
  *
  * The tool that answers the guest's exits is the confused deputy of VMSCAPE:

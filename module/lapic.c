@@ -751,6 +751,23 @@ int halo_lapic_eoi(struct halo_lapic *l)
 }
 
 /**
+ * halo_lapic_eoi_quiet() - would an EOI now have no consequence but in ISR
+ * @l: the LAPIC
+ *
+ * Return: true if an edge-triggered interrupt is in service and none is requested.
+ */
+bool halo_lapic_eoi_quiet(struct halo_lapic *l)
+{
+	unsigned int vector;
+
+	learn(l);
+	if (!l->isr_words || l->irr_words || halo_lapic_mail(l))
+		return false;
+	vector = highest(&l->reg[REG_ISR], l->isr_words);
+	return !(l->reg[REG_TMR + (vector >> 5)].v & 1U << (vector & 31));
+}
+
+/**
  * halo_lapic_eoi_done() - an interrupt has been taken out of ISR
  * @l: the LAPIC
  * @vector: its vector

@@ -242,6 +242,7 @@ u64 halo_lapic_tsc_deadline(const struct halo_lapic *l);
 void halo_lapic_set_tsc_deadline(struct halo_lapic *l, u64 value);
 void halo_lapic_set_tpr(struct halo_lapic *l, u8 tpr);
 int halo_lapic_eoi(struct halo_lapic *l);
+bool halo_lapic_eoi_quiet(struct halo_lapic *l);
 int halo_lapic_eoi_done(struct halo_lapic *l, u8 vector);
 void halo_lapic_written(struct halo_lapic *l, u32 offset);
 

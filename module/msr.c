@@ -16,6 +16,8 @@
 
 #define MSR_PV_WALL_CLOCK	0x4b564d00
 #define MSR_PV_SYSTEM_TIME	0x4b564d01
+#define MSR_PV_STEAL_TIME	0x4b564d03
+#define MSR_PV_EOI		0x4b564d04
 
 #define MTRR_TYPES		0x73		/* UC WC WT WP WB */
 #define PAT_TYPES		0xf3		/* and UC- */
@@ -41,6 +43,8 @@ enum halo_msr_how {
 	W_TSC_AUX,
 	W_PV_TIME,
 	W_PV_WALL,
+	W_PV_STEAL,
+	W_PV_EOI,
 };
 
 /* Where it is kept: an u64 of the vCPU; count - 1 more follow it. */
@@ -88,6 +92,8 @@ static const struct halo_msr halo_msrs[] = {
 	{ MSR_TSC_AUX, 1, W_TSC_AUX, AT(msr.tsc_aux), 0, 0, HALO_HAS_RDTSCP | HALO_HAS_RDPID },
 	{ MSR_PV_SYSTEM_TIME, 1, W_PV_TIME, AT(msr.pv_system_time), 0, 0, HALO_HAS_PV_CLOCK },
 	{ MSR_PV_WALL_CLOCK, 1, W_PV_WALL, AT(msr.pv_wall_clock), 0, 0, HALO_HAS_PV_CLOCK },
+	{ MSR_PV_STEAL_TIME, 1, W_PV_STEAL, AT(msr.pv_steal), 0, 0, HALO_HAS_PV_STEAL },
+	{ MSR_PV_EOI, 1, W_PV_EOI, AT(msr.pv_eoi), 0, 0, HALO_HAS_PV_EOI },
 	/* kept, and without effect under nested paging */
 	{ MSR_MTRRcap, 1, W_NONE, 0, 0, HALO_MTRR_VAR | BIT(8) | BIT(10), HALO_HAS_MTRR },
 	{ MSR_MTRRdefType, 1, W_MTRR_DEF, AT(msr.mtrr_def), 0, 0, HALO_HAS_MTRR },
@@ -269,6 +275,10 @@ static int halo_msr_set(struct halo_vcpu *vcpu, const struct halo_msr *m, u32 in
 		return halo_clock_system_time(vcpu, value);
 	case W_PV_WALL:
 		return halo_clock_wall(vcpu, value);
+	case W_PV_STEAL:
+		return halo_pv_steal_set(vcpu, value);
+	case W_PV_EOI:
+		return halo_pv_eoi_set(vcpu, value);
 	}
 	if (!valid)
 		return -EINVAL;
@@ -360,6 +370,8 @@ bool halo_msr_fast(const struct halo_vcpu *vcpu, u32 index, bool write)
 	case MSR_IA32_APICBASE:
 	case MSR_PV_WALL_CLOCK:
 	case MSR_PV_SYSTEM_TIME:
+	case MSR_PV_STEAL_TIME:
+	case MSR_PV_EOI:
 		return !write;
 	case MSR_IA32_TSC:
 	case MSR_IA32_TSC_ADJUST:

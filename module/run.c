@@ -38,12 +38,19 @@ static void halo_put_here(struct halo_vcpu *vcpu)
 
 static void halo_sched_in(struct preempt_notifier *pn, int cpu)
 {
-	halo_load_here(container_of(pn, struct halo_vcpu, pn), cpu);
+	struct halo_vcpu *vcpu = container_of(pn, struct halo_vcpu, pn);
+
+	WRITE_ONCE(vcpu->preempted, false);
+	halo_load_here(vcpu, cpu);
 }
 
 static void halo_sched_out(struct preempt_notifier *pn, struct task_struct *next)
 {
-	halo_put_here(container_of(pn, struct halo_vcpu, pn));
+	struct halo_vcpu *vcpu = container_of(pn, struct halo_vcpu, pn);
+
+	WRITE_ONCE(vcpu->preempted, task_is_running(current));
+	halo_pv_sched_out(vcpu);
+	halo_put_here(vcpu);
 }
 
 static struct preempt_ops halo_preempt_ops = {
@@ -179,6 +186,13 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 {
 	vcpu->error = 0;
 	if (unlikely(READ_ONCE(vcpu->requests))) {
+		if (test_and_clear_bit(REQ_STEAL, &vcpu->requests))
+			halo_pv_steal_update(vcpu);
+		if (test_and_clear_bit(REQ_UNHALT, &vcpu->requests)) {
+			vcpu->pv.unhalted = vcpu->mp_state != HALO_MP_HALTED;
+			if (!vcpu->pv.unhalted)
+				vcpu->mp_state = HALO_MP_RUNNABLE;
+		}
 		if (test_and_clear_bit(REQ_READ, &vcpu->requests) && !vcpu->parked &&
 		    halo_ring_unread(&vcpu->rings))
 			return true;
@@ -195,6 +209,7 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 {
 	enum halo_next next;
+	bool entered;
 
 	if (halo_host_work(vcpu))
 		return NEXT_STOP;
@@ -205,9 +220,12 @@ static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 		vcpu->error = halo_block(vcpu);
 		return vcpu->error ? NEXT_STOP : NEXT_RESUME;
 	}
-	if (!halo_enter(vcpu))
-		return NEXT_RESUME;
-	return halo_exit_dispatch(vcpu);
+	if (unlikely(vcpu->msr.pv_eoi & 1))
+		halo_pv_eoi_offer(vcpu);
+	entered = halo_enter(vcpu);
+	if (unlikely(vcpu->pv.eoi_offered))
+		halo_pv_eoi_take(vcpu);
+	return entered ? halo_exit_dispatch(vcpu) : NEXT_RESUME;
 }
 
 /**
@@ -236,6 +254,8 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 		return -EINTR;
 	WRITE_ONCE(vcpu->parked, flags & HALO_RUN_PARKED);
 
+	if (unlikely(rcu_access_pointer(vcpu->pid) != task_pid(current)))
+		halo_pv_owner(vcpu);
 	/* FPU and CPU state are the guest's to switch from here. */
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
 	cpu = get_cpu();

@@ -52,6 +52,7 @@ void halo_vcpu_reset(struct halo_vcpu *vcpu, bool init)
 		halo_msr_reset(vcpu);
 		vcpu->cpu.xcr0 = XFEATURE_MASK_FP;
 	}
+	halo_pv_reset(vcpu);
 	halo_state_reset(vcpu, init);
 	vcpu->nmi_pending = false;
 	vcpu->triple = false;
@@ -69,6 +70,7 @@ void halo_vcpu_free(struct halo_vcpu *vcpu)
 	vfree(vcpu->areas);
 	free_page((unsigned long)vcpu->cpu.apic_page);
 	kvfree(vcpu->cpuid);
+	put_pid(rcu_dereference_protected(vcpu->pid, true));
 	mutex_destroy(&vcpu->lock);
 	kfree(vcpu);
 }

@@ -205,6 +205,8 @@ struct halo_count {
 /* Bits of vcpu->requests. */
 #define REQ_KICK	0	/* leave RUN with -EINTR */
 #define REQ_READ	1	/* leave it with 0, if exits wait */
+#define REQ_STEAL	2	/* its thread had lost the CPU: halo_pv_steal_update() */
+#define REQ_UNHALT	3	/* another vCPU ends its HLT, the present or the next one */
 
 #define MODE_OUTSIDE	0
 #define MODE_IN_GUEST	1
@@ -247,6 +249,10 @@ struct halo_count {
  * @caps: what follows from it
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
+ * @preempted: its thread has lost the CPU while it had work
+ * @pid: its thread
+ * @pv: paravirtual interface: thread whose waiting was looked at last, and its run
+ *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once
  * @pn: scheduling in and out
  * @bytes: instruction bytes of this exit
  * @bytes_len: how many, 0 = not fetched
@@ -293,6 +299,14 @@ struct halo_vcpu {
 	struct halo_cpuid_caps caps;
 	struct fpu_guest fpu;
 	bool loaded;
+	bool preempted;
+	struct pid __rcu *pid;
+	struct {
+		struct task_struct *task;
+		u64 waited;
+		bool eoi_offered;
+		bool unhalted;
+	} pv;
 	struct preempt_notifier pn;
 
 	u8 bytes[16];
@@ -310,6 +324,8 @@ struct halo_vcpu {
 		u64 mcg_status;
 		u64 pv_system_time;
 		u64 pv_wall_clock;
+		u64 pv_steal;
+		u64 pv_eoi;
 		u64 hwcr;
 	} msr;
 
@@ -558,6 +574,19 @@ void halo_stats_del(struct halo_vm *vm);
 long halo_stats_fd_vm(struct halo_vm *vm);
 long halo_stats_fd_vcpu(struct halo_vcpu *vcpu);
 long halo_stats_vcpu(void *obj, void *arg);
+
+/* pv.c */
+#define HALO_PV_LAST_CALL	11	/* highest number of halo_pv_hypercall()'s */
+int halo_pv_steal_set(struct halo_vcpu *vcpu, u64 value);
+int halo_pv_eoi_set(struct halo_vcpu *vcpu, u64 value);
+void halo_pv_reset(struct halo_vcpu *vcpu);
+void halo_pv_steal_update(struct halo_vcpu *vcpu);
+void halo_pv_sched_out(struct halo_vcpu *vcpu);
+void halo_pv_eoi_offer(struct halo_vcpu *vcpu);
+void halo_pv_eoi_take(struct halo_vcpu *vcpu);
+void halo_pv_owner(struct halo_vcpu *vcpu);
+bool halo_pv_yield(struct halo_vcpu *to);
+u64 halo_pv_hypercall(struct halo_vcpu *vcpu, u64 nr);
 
 /* clock.c */
 u64 halo_tsc(struct halo_vcpu *vcpu);

@@ -457,7 +457,9 @@ struct halo_ring {
  *	@insn, @addr GPA of the access (or ~0).  Reply DONE = it was emulated
  *	(registers committed through STATE), INJECT = an exception
  * @HALO_EXIT_HLT: the vCPU halted with interrupts off: only NMI, INIT or
- *	reset can wake it.  Informative; reply DONE to go on waiting
+ *	reset can wake it.  Informative; reply DONE to go on waiting.  Not told in
+ *	a VM of several vCPUs that CPUID shows KVM's PV_UNHALT: there it may be a
+ *	lock's waiter
  * @HALO_EXIT_SHUTDOWN: triple fault.  Reply DONE resets the vCPU (a PC's
  *	chipset does so), SHUTDOWN ends it
  * @HALO_EXIT_FAIL: the CPU refused to enter the guest or the module can't go
