@@ -175,6 +175,23 @@ static void fail_exit(struct machine_vcpu *v, const struct halo_exit *x)
 		     (unsigned long long)x->addr, (unsigned long long)x->rip);
 }
 
+/* Registers that tell why, for -v; a vCPU that is parked can't be asked. */
+static void shutdown_exit(struct machine_vcpu *v, const struct halo_exit *x)
+{
+	struct halo_state *s = v->hv.state;
+
+	s->wanted = HALO_STATE_GPRS | HALO_STATE_SEGS | HALO_STATE_CRS;
+	if (msg_level >= 1 && !v->m->cfg->parked && !ioctl(v->hv.fd, HALO_VCPU_GET_STATE))
+		msg_note(1, "vCPU %u: RSP %#llx, CR0 %#llx, CR2 %#llx, CR3 %#llx, CR4 %#llx, EFER %#llx, GDT %#llx, IDT %#llx",
+			 v->hv.id, (unsigned long long)s->gpr[HALO_RSP], (unsigned long long)s->cr0,
+			 (unsigned long long)s->cr2, (unsigned long long)s->cr3,
+			 (unsigned long long)s->cr4, (unsigned long long)s->efer,
+			 (unsigned long long)s->gdt.base, (unsigned long long)s->idt.base);
+	s->wanted = 0;
+	machine_stop(v->m, EC_TRIPLE, true, "the guest took a triple fault on vCPU %u, RIP %#llx",
+		     v->hv.id, (unsigned long long)x->rip);
+}
+
 static void answer(struct machine_vcpu *v, const struct halo_exit *x, struct halo_reply *r)
 {
 	struct machine *m = v->m;
@@ -210,8 +227,7 @@ static void answer(struct machine_vcpu *v, const struct halo_exit *x, struct hal
 			 (unsigned long long)x->rip);
 		break;
 	case HALO_EXIT_SHUTDOWN:
-		machine_stop(m, EC_TRIPLE, true, "the guest took a triple fault on vCPU %u, RIP %#llx",
-			     v->hv.id, (unsigned long long)x->rip);
+		shutdown_exit(v, x);
 		break;
 	case HALO_EXIT_FAIL:
 		fail_exit(v, x);
