@@ -42,6 +42,7 @@ struct host_msr {
 };
 
 static DEFINE_PER_CPU(struct host_msr, host_msrs[HOST_MSRS]);
+DEFINE_PER_CPU(unsigned long, halo_host_msrs_guest);
 static DEFINE_PER_CPU(u64, host_last_vcpu);
 static atomic_t host_hw_errors;
 
@@ -76,12 +77,16 @@ void halo_host_msr_load(enum halo_host_msr msr, u64 value)
 		return;
 	wrmsrl(host_msr_index[msr], value);
 	m->now = value;
+	if (value == m->host)
+		this_cpu_and(halo_host_msrs_guest, ~BIT(msr));
+	else
+		this_cpu_or(halo_host_msrs_guest, BIT(msr));
 }
 
 /**
- * halo_host_msrs_put() - the host's values again; preemption is off
+ * halo_host_msrs_restore() - halo_host_msrs_put(), where there is something to do
  */
-void halo_host_msrs_put(void)
+void halo_host_msrs_restore(void)
 {
 	unsigned int i;
 
@@ -101,6 +106,7 @@ static void host_msrs_note(void)
 			m->host = 0;
 		m->now = m->host;
 	}
+	this_cpu_write(halo_host_msrs_guest, 0);
 }
 
 /**

@@ -129,7 +129,19 @@ enum halo_host_msr {
 };
 
 void halo_host_msr_load(enum halo_host_msr msr, u64 value);
-void halo_host_msrs_put(void);
+void halo_host_msrs_restore(void);
+
+/* Which of them hold a guest's value on this CPU. */
+DECLARE_PER_CPU(unsigned long, halo_host_msrs_guest);
+
+/**
+ * halo_host_msrs_put() - the host's values again; preemption is off
+ */
+static inline void halo_host_msrs_put(void)
+{
+	if (unlikely(__this_cpu_read(halo_host_msrs_guest)))
+		halo_host_msrs_restore();
+}
 
 void halo_host_vcpu_switch(u64 id);
 

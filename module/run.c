@@ -95,8 +95,8 @@ static void halo_stay(struct halo_vcpu *vcpu)
 }
 
 /*
- * One stay in the guest. False: something came up first, and nothing was
- * done but what can be done again.
+ * One stay in the guest, with preemption off. False: something came up first, and nothing
+ * was done but what can be done again.
  */
 static bool halo_enter(struct halo_vcpu *vcpu)
 {
@@ -105,11 +105,10 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	u64 gen;
 	u32 tpr;
 
-	if (cpu->arch.dirty) {
+	if (unlikely(cpu->arch.dirty)) {
 		halo_be->state_set(cpu, cpu->arch.dirty);
 		cpu->arch.dirty = 0;
 	}
-	preempt_disable();
 	local_irq_disable();
 	WRITE_ONCE(vcpu->mode, MODE_IN_GUEST);
 	/* Pairs with the barrier between message and mode in every poster. */
@@ -117,7 +116,6 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	if (unlikely(halo_must_wait(vcpu))) {
 		WRITE_ONCE(vcpu->mode, MODE_OUTSIDE);
 		local_irq_enable();
-		preempt_enable();
 		return false;
 	}
 	gen = atomic64_read(&vcpu->vm->tlb_gen);
@@ -131,8 +129,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 		cpu->tpr_threshold = halo_lapic_threshold(l);
 	else if (halo_hw.virt_intr && l->changed)
 		halo_irq_hand_over(vcpu);
-	fpregs_assert_state_consistent();
-	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
 		switch_fpu_return();
 
 	trace_halo_inject(vcpu);
@@ -146,11 +143,12 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	vcpu->bytes_len = 0;
 
 	/* The interrupt that brought us out is taken here, on the guest's account. */
-	local_irq_enable();
-	local_irq_disable();
+	if (cpu->exit.reason == HW_INTR) {
+		local_irq_enable();
+		local_irq_disable();
+	}
 	guest_timing_exit_irqoff();
 	local_irq_enable();
-	preempt_enable();
 	return true;
 }
 
@@ -209,7 +207,7 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 {
 	enum halo_next next;
-	bool entered;
+	bool ran;
 
 	if (halo_host_work(vcpu))
 		return NEXT_STOP;
@@ -222,10 +220,64 @@ static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 	}
 	if (unlikely(vcpu->msr.pv_eoi & 1))
 		halo_pv_eoi_offer(vcpu);
-	entered = halo_enter(vcpu);
+	preempt_disable();
+	ran = halo_enter(vcpu);
+	preempt_enable();
 	if (unlikely(vcpu->pv.eoi_offered))
 		halo_pv_eoi_take(vcpu);
-	return entered ? halo_exit_dispatch(vcpu) : NEXT_RESUME;
+	return ran ? halo_exit_dispatch(vcpu) : NEXT_RESUME;
+}
+
+/*
+ * The loop, preemptible.  @out: the vCPU is just out of the guest.  Preemption is off
+ * before and after it.
+ */
+static enum halo_next halo_loop(struct halo_vcpu *vcpu, bool out)
+{
+	enum halo_next next;
+
+	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
+	preempt_notifier_register(&vcpu->pn);
+	preempt_enable();
+
+	next = out ? halo_exit_dispatch(vcpu) : halo_reply_take(vcpu);
+	for (;;) {
+		while (next == NEXT_RESUME)
+			next = halo_loop_once(vcpu);
+		if (likely(!vcpu->parked) || (next == NEXT_STOP && vcpu->error != -EAGAIN))
+			break;
+		next = halo_park(vcpu);
+		if (next == NEXT_RESUME)
+			next = halo_reply_take(vcpu);
+	}
+
+	preempt_disable();
+	preempt_notifier_unregister(&vcpu->pn);
+	return next;
+}
+
+/* Replies that are used without a look at guest memory, which may sleep. */
+#define PENDS_QUICK	(BIT(PEND_PIO) | BIT(PEND_RDMSR) | BIT(PEND_WRMSR) | BIT(PEND_HYPERCALL))
+
+/*
+ * What most calls are: a reply, one stay in the guest, an access to a port.  With
+ * preemption off, so that nobody must hear when this task is switched.  RESUME: the rest
+ * is for the loop; @out: beginning with the exit.
+ */
+static enum halo_next halo_first(struct halo_vcpu *vcpu, bool *out)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	enum halo_next next;
+
+	if (!(BIT(vcpu->pending.kind) & PENDS_QUICK) || vcpu->parked || vcpu->exit_waits)
+		return NEXT_RESUME;
+	next = halo_reply_take(vcpu);
+	if (next != NEXT_RESUME || !halo_events_none(vcpu) || !halo_enter(vcpu))
+		return next;
+	if (x->reason == HW_PIO && !x->io.string)
+		return halo_exit_pio(vcpu);
+	*out = true;
+	return NEXT_RESUME;
 }
 
 /**
@@ -238,8 +290,9 @@ static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 int halo_vcpu_run(struct halo_vcpu *vcpu)
 {
 	enum halo_next next;
-	int cpu, err;
+	bool out = false;
 	u32 flags;
+	int err;
 
 	if (vcpu->stopped)
 		return -ESHUTDOWN;
@@ -258,26 +311,12 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 		halo_pv_owner(vcpu);
 	/* FPU and CPU state are the guest's to switch from here. */
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
-	cpu = get_cpu();
-	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
-	preempt_notifier_register(&vcpu->pn);
-	halo_load_here(vcpu, cpu);
-	put_cpu();
-
-	next = halo_reply_take(vcpu);
-	for (;;) {
-		while (next == NEXT_RESUME)
-			next = halo_loop_once(vcpu);
-		if (likely(!vcpu->parked) || (next == NEXT_STOP && vcpu->error != -EAGAIN))
-			break;
-		next = halo_park(vcpu);
-		if (next == NEXT_RESUME)
-			next = halo_reply_take(vcpu);
-	}
-
 	preempt_disable();
+	halo_load_here(vcpu, smp_processor_id());
+	next = halo_first(vcpu, &out);
+	if (next == NEXT_RESUME)
+		next = halo_loop(vcpu, out);
 	halo_put_here(vcpu);
-	preempt_notifier_unregister(&vcpu->pn);
 	preempt_enable();
 	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
 	halo_state_provide(vcpu);

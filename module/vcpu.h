@@ -434,6 +434,7 @@ int halo_vcpu_run(struct halo_vcpu *vcpu);
 enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error);
 enum halo_next halo_events(struct halo_vcpu *vcpu);
+bool halo_events_none(const struct halo_vcpu *vcpu);
 bool halo_wakeable(struct halo_vcpu *vcpu);
 
 static inline enum halo_next halo_gp(struct halo_vcpu *vcpu)
