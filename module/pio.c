@@ -170,6 +170,7 @@ static enum halo_next halo_string(struct halo_vcpu *vcpu, struct halo_access *a)
 	a->write = false;
 	if (halo_access(vcpu, a) == ACCESS_DONE)
 		return halo_string_fixed(vcpu, a->value);
+	halo_exit_fill(vcpu, a, x);
 	x->flags |= HALO_EXIT_F_STRING | (p->rep ? HALO_EXIT_F_REP : 0) |
 		    (write ? HALO_EXIT_F_WRITE : 0);
 	x->data = p->count;
@@ -203,5 +204,5 @@ enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 		a.value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(a.size);
 	if (halo_access(vcpu, &a) == ACCESS_DONE)
 		return halo_pio_complete(vcpu, a.value);
-	return halo_forward(vcpu, HALO_EXIT_PIO, PEND_PIO);
+	return halo_ask(vcpu, &a, PEND_PIO);
 }

@@ -75,6 +75,54 @@ int halo_ring_break(struct halo_rings *r);
 void halo_ring_sleep(struct halo_rings *r, bool sleeps);
 
 /**
+ * halo_ring_next() - where the next exit goes
+ * @r: the rings
+ *
+ * The user may see what is written there, but it can't write it, and it does not look
+ * before halo_ring_give().
+ *
+ * Return: the entry, to be filled in but for @seq; errors as halo_ring_push().
+ */
+static inline struct halo_exit *halo_ring_next(struct halo_rings *r)
+{
+	u32 used, tail = r->exit_tail;
+
+	if (unlikely(r->broken))
+		return ERR_PTR(-EPROTO);
+	if (unlikely(r->pending))
+		return ERR_PTR(-EBUSY);
+
+	/* Pairs with the user's release: its reads of the entries it took are done. */
+	used = tail - smp_load_acquire(&r->replies->head);
+	if (unlikely(used >= r->entries))
+		return ERR_PTR(used == r->entries ? -EAGAIN : halo_ring_break(r));
+	/* entries is a power of two and private: the mask is the bounds check. */
+	return &r->exit[tail & (r->entries - 1)];
+}
+
+/**
+ * halo_ring_give() - hand the user what was written to halo_ring_next()'s entry
+ * @r: the rings
+ * @exit: the entry
+ * @sync: it waits for a reply
+ *
+ * Return: its number.
+ */
+static inline u64 halo_ring_give(struct halo_rings *r, struct halo_exit *exit, bool sync)
+{
+	u32 tail = r->exit_tail + 1;
+	u64 seq = ++r->seq;
+
+	exit->seq = seq;
+	if (sync)
+		r->pending = seq;
+	WRITE_ONCE(r->exit_tail, tail);
+	/* Pairs with the user's acquire of tail: it sees the whole entry. */
+	smp_store_release(&r->exits->tail, tail);
+	return seq;
+}
+
+/**
  * halo_ring_unread() - are there exits that the user has not taken? (any thread)
  * @r: the rings
  *

@@ -461,6 +461,7 @@ enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len);
  * @size: bytes
  * @write: guest to device
  * @insn_len: length of the instruction
+ * @flags: out: HALO_EXIT_F_SYNC or _POSTED, of the exit that it comes to
  */
 struct halo_access {
 	u64 addr;
@@ -470,6 +471,7 @@ struct halo_access {
 	u8 size;
 	bool write;
 	u8 insn_len;
+	u16 flags;
 };
 
 enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
@@ -501,6 +503,10 @@ static inline void halo_announce(struct halo_vcpu *vcpu)
 }
 
 /* forward.c */
+void halo_exit_fill(const struct halo_vcpu *vcpu, const struct halo_access *a,
+		    struct halo_exit *x);
+enum halo_next halo_ask(struct halo_vcpu *vcpu, const struct halo_access *a,
+			enum halo_pend_kind kind);
 enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind);
 enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code);
 enum halo_next halo_reply_take(struct halo_vcpu *vcpu);
