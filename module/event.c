@@ -94,25 +94,6 @@ static void halo_init_sipi(struct halo_vcpu *vcpu, unsigned long mail)
 	}
 }
 
-/**
- * halo_events_none() - is there nothing to deliver, and no window asked for
- * @vcpu: the vCPU
- *
- * Mail does not count: halo_enter() looks at it.
- *
- * Return: whether halo_events() would change nothing, and the guest can run.
- */
-bool halo_events_none(const struct halo_vcpu *vcpu)
-{
-	const struct halo_lapic *l = &vcpu->lapic;
-	const struct halo_cpu *cpu = &vcpu->cpu;
-
-	return !vcpu->triple && vcpu->mp_state == HALO_MP_RUNNABLE && !vcpu->nmi_pending &&
-	       cpu->event.type == EVENT_NONE && !cpu->want_intr_window &&
-	       !cpu->want_nmi_window && !READ_ONCE(l->lines) &&
-	       (halo_hw.virt_intr || !l->irr_words);
-}
-
 static bool halo_can_interrupt(const struct halo_vcpu *vcpu)
 {
 	return (vcpu->cpu.rflags & X86_EFLAGS_IF) && !vcpu->cpu.shadow;

@@ -35,13 +35,7 @@
 u64 halo_host_xcr0;
 
 static const struct halo_backend *host_be;
-/* An MSR's value when the host has it, and what is in the register. */
-struct host_msr {
-	u64 host;
-	u64 now;
-};
-
-static DEFINE_PER_CPU(struct host_msr, host_msrs[HOST_MSRS]);
+DEFINE_PER_CPU(struct halo_host_msr_value, halo_host_msrs[HOST_MSRS]);
 DEFINE_PER_CPU(unsigned long, halo_host_msrs_guest);
 static DEFINE_PER_CPU(u64, host_last_vcpu);
 static atomic_t host_hw_errors;
@@ -65,16 +59,14 @@ static const u32 host_msr_index[HOST_MSRS] = {
 };
 
 /**
- * halo_host_msr_load() - a guest's value into this CPU
+ * halo_host_msr_change() - halo_host_msr_load(), where it is another value
  * @msr: which
- * @value: checked when the guest set it; preemption is off
+ * @value: for it
  */
-void halo_host_msr_load(enum halo_host_msr msr, u64 value)
+void halo_host_msr_change(enum halo_host_msr msr, u64 value)
 {
-	struct host_msr *m = this_cpu_ptr(&host_msrs[msr]);
+	struct halo_host_msr_value *m = this_cpu_ptr(&halo_host_msrs[msr]);
 
-	if (value == m->now)
-		return;
 	wrmsrl(host_msr_index[msr], value);
 	m->now = value;
 	if (value == m->host)
@@ -91,7 +83,7 @@ void halo_host_msrs_restore(void)
 	unsigned int i;
 
 	for (i = 0; i < HOST_MSRS; i++)
-		halo_host_msr_load(i, this_cpu_read(host_msrs[i].host));
+		halo_host_msr_load(i, this_cpu_read(halo_host_msrs[i].host));
 }
 
 /* One that the CPU lacks stays 0 and 0, and is never written. */
@@ -100,7 +92,7 @@ static void host_msrs_note(void)
 	unsigned int i;
 
 	for (i = 0; i < HOST_MSRS; i++) {
-		struct host_msr *m = this_cpu_ptr(&host_msrs[i]);
+		struct halo_host_msr_value *m = this_cpu_ptr(&halo_host_msrs[i]);
 
 		if (rdmsrl_safe(host_msr_index[i], &m->host))
 			m->host = 0;

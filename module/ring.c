@@ -29,7 +29,6 @@ static_assert(offsetof(struct halo_ring, head) == 64);
 static_assert(offsetof(struct halo_ring, entries) == 128);
 static_assert(sizeof(struct halo_exit) == 64);
 static_assert(sizeof(struct halo_reply) == 32);
-static_assert(offsetof(struct halo_reply, action) == 8 && HALO_ACTION_DONE == 0);
 
 /**
  * halo_ring_break() - these rings are of no use any more, and the user may see it
@@ -108,24 +107,6 @@ int halo_ring_push(struct halo_rings *r, struct halo_exit *exit)
 	return 0;
 }
 
-/* A reply as what it is copied in. */
-union halo_reply_words {
-	struct halo_reply reply;
-	u64 w[4];
-};
-
-static_assert(sizeof(union halo_reply_words) == sizeof(struct halo_reply));
-
-/* The one place that reads an entry of REPLIES; each word once. */
-static __always_inline void halo_reply_copy(union halo_reply_words *out,
-					    const union halo_reply_words *shared)
-{
-	out->w[0] = READ_ONCE(shared->w[0]);
-	out->w[1] = READ_ONCE(shared->w[1]);
-	out->w[2] = READ_ONCE(shared->w[2]);
-	out->w[3] = READ_ONCE(shared->w[3]);
-}
-
 /* Exceptions that push an error code, by vector (SDM 3A 6.13, APM 2 8.2). */
 #define HALO_ERROR_VECTORS	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | \
 				 BIT(17) | BIT(21) | BIT(29) | BIT(30))
@@ -149,40 +130,15 @@ static bool halo_reply_valid(const struct halo_reply *reply)
 }
 
 /**
- * halo_ring_pop_reply() - take the reply to the pending exit
+ * halo_ring_check_reply() - does a reply that was copied answer the pending exit
  * @r: the rings
- * @out: the reply, checked: seq is the pending exit's, action is known, an exception
- *	is one the CPU can deliver
+ * @reply: the copy
  *
- * Return: 1 if @out was filled in and nothing is pending any more; 0 if there is no
- * reply; -EPROTO if the ring is broken, or if the reply does not fit (it is taken off,
- * and the exit stays pending).
+ * Return: 1, with nothing pending any more; else -EPROTO.
  */
-int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out)
+int halo_ring_check_reply(struct halo_rings *r, const struct halo_reply *reply)
 {
-	u32 head = r->reply_head;
-	union halo_reply_words *reply = (void *)out;
-	u32 ready;
-
-	if (unlikely(r->broken))
-		return -EPROTO;
-
-	/* Pairs with the user's release of tail: the entry is complete. */
-	ready = smp_load_acquire(&r->replies->tail) - head;
-	if (unlikely(ready > r->entries))
-		return halo_ring_break(r);
-	if (!ready)
-		return 0;
-
-	halo_reply_copy(reply, (const void *)&r->reply[head & (r->entries - 1)]);
-	r->reply_head = ++head;
-	/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
-	smp_store_release(&r->exits->head, head);
-
-	if (unlikely(!r->pending || out->seq != r->pending))
-		return -EPROTO;
-	/* DONE and nothing else: the word holds what is reserved, too. */
-	if (unlikely(reply->w[1] || out->reserved2) && !halo_reply_valid(out))
+	if (!r->pending || reply->seq != r->pending || !halo_reply_valid(reply))
 		return -EPROTO;
 	r->pending = 0;
 	return 1;

@@ -70,7 +70,7 @@ static inline size_t halo_ring_bytes(u32 entries, size_t entry)
 void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
 		     u32 entries);
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
-int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
+int halo_ring_check_reply(struct halo_rings *r, const struct halo_reply *reply);
 int halo_ring_break(struct halo_rings *r);
 void halo_ring_sleep(struct halo_rings *r, bool sleeps);
 
@@ -120,6 +120,62 @@ static inline u64 halo_ring_give(struct halo_rings *r, struct halo_exit *exit, b
 	/* Pairs with the user's acquire of tail: it sees the whole entry. */
 	smp_store_release(&r->exits->tail, tail);
 	return seq;
+}
+
+/* A reply as what it is copied in. */
+union halo_reply_words {
+	struct halo_reply reply;
+	u64 w[4];
+};
+
+static_assert(sizeof(union halo_reply_words) == sizeof(struct halo_reply));
+static_assert(offsetof(struct halo_reply, action) == 8 && HALO_ACTION_DONE == 0 &&
+	      offsetof(struct halo_reply, error_code) == 24);
+
+/**
+ * halo_ring_pop_reply() - take the reply to the pending exit
+ * @r: the rings
+ * @out: the reply, checked: seq is the pending exit's, action is known, an exception
+ *	is one the CPU can deliver
+ *
+ * The one place that reads an entry of REPLIES; each word once.
+ *
+ * Return: 1 if @out was filled in and nothing is pending any more; 0 if there is no
+ * reply; -EPROTO if the ring is broken, or if the reply does not fit (it is taken off,
+ * and the exit stays pending).
+ */
+static __always_inline int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out)
+{
+	union halo_reply_words copy;
+	const union halo_reply_words *shared;
+	u32 ready, head = r->reply_head;
+
+	if (unlikely(r->broken))
+		return -EPROTO;
+
+	/* Pairs with the user's release of tail: the entry is complete. */
+	ready = smp_load_acquire(&r->replies->tail) - head;
+	if (unlikely(ready > r->entries))
+		return halo_ring_break(r);
+	if (!ready)
+		return 0;
+
+	shared = (const union halo_reply_words *)&r->reply[head & (r->entries - 1)];
+	copy.w[0] = READ_ONCE(shared->w[0]);
+	copy.w[1] = READ_ONCE(shared->w[1]);
+	copy.w[2] = READ_ONCE(shared->w[2]);
+	copy.w[3] = READ_ONCE(shared->w[3]);
+	r->reply_head = ++head;
+	/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
+	smp_store_release(&r->exits->head, head);
+
+	*out = copy.reply;
+	/* To the pending exit, DONE and nothing else: what is reserved is in these words. */
+	if (likely(copy.w[0] == r->pending && r->pending && !copy.w[1] && !copy.w[3])) {
+		r->pending = 0;
+		return 1;
+	}
+	return halo_ring_check_reply(r, out);
 }
 
 /**

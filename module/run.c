@@ -256,6 +256,22 @@ static enum halo_next halo_loop(struct halo_vcpu *vcpu, bool out)
 	return next;
 }
 
+/*
+ * Is there nothing to deliver, no window asked for, and the guest can run?  Mail does not
+ * count: halo_enter() looks at it.
+ */
+static bool halo_events_none(const struct halo_vcpu *vcpu)
+{
+	const struct halo_lapic *l = &vcpu->lapic;
+	const struct halo_cpu *cpu = &vcpu->cpu;
+
+	return !(vcpu->triple | vcpu->mp_state | vcpu->nmi_pending | cpu->event.type |
+		 cpu->want_intr_window | cpu->want_nmi_window | READ_ONCE(l->lines) |
+		 (halo_hw.virt_intr ? 0 : l->irr_words));
+}
+
+static_assert(HALO_MP_RUNNABLE == 0 && EVENT_NONE == 0);
+
 /* Replies that are used without a look at guest memory, which may sleep. */
 #define PENDS_QUICK	(BIT(PEND_PIO) | BIT(PEND_RDMSR) | BIT(PEND_WRMSR) | BIT(PEND_HYPERCALL))
 
@@ -274,8 +290,11 @@ static enum halo_next halo_first(struct halo_vcpu *vcpu, bool *out)
 	next = halo_reply_take(vcpu);
 	if (next != NEXT_RESUME || !halo_events_none(vcpu) || !halo_enter(vcpu))
 		return next;
-	if (x->reason == HW_PIO && !x->io.string)
-		return halo_exit_pio(vcpu);
+	if (likely(x->reason == HW_PIO)) {
+		next = halo_pio_quick(vcpu);
+		if (likely(next == NEXT_FORWARD))
+			return next;
+	}
 	*out = true;
 	return NEXT_RESUME;
 }
@@ -299,9 +318,11 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 	if (vcpu->rings.broken)
 		return -EPROTO;
 	WRITE_ONCE(vcpu->state->cached, 0);
-	err = halo_state_commit(vcpu);
-	if (err)
-		return err;
+	if (unlikely(READ_ONCE(vcpu->state->commit))) {
+		err = halo_state_commit(vcpu);
+		if (err)
+			return err;
+	}
 	flags = READ_ONCE(vcpu->state->flags);
 	if (flags & HALO_RUN_IMMEDIATE_EXIT)
 		return -EINTR;
@@ -319,6 +340,7 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 	halo_put_here(vcpu);
 	preempt_enable();
 	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
-	halo_state_provide(vcpu);
+	if (unlikely(READ_ONCE(vcpu->state->wanted)))
+		halo_state_provide(vcpu);
 	return next == NEXT_FORWARD ? 0 : vcpu->error;
 }

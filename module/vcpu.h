@@ -434,7 +434,6 @@ int halo_vcpu_run(struct halo_vcpu *vcpu);
 enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error);
 enum halo_next halo_events(struct halo_vcpu *vcpu);
-bool halo_events_none(const struct halo_vcpu *vcpu);
 bool halo_wakeable(struct halo_vcpu *vcpu);
 
 static inline enum halo_next halo_gp(struct halo_vcpu *vcpu)
@@ -515,6 +514,7 @@ enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi);
 
 /* pio.c */
 enum halo_next halo_exit_pio(struct halo_vcpu *vcpu);
+enum halo_next halo_pio_quick(struct halo_vcpu *vcpu);
 void halo_reg_write(u64 *reg, u64 value, unsigned int size);
 enum halo_next halo_pio_complete(struct halo_vcpu *vcpu, u64 data);
 enum halo_next halo_string_complete(struct halo_vcpu *vcpu);
