@@ -252,7 +252,6 @@ enum halo_next halo_pio_quick(struct halo_vcpu *vcpu)
 	p->size = x->io.size;
 	p->insn_len = x->insn_len;
 	halo_ring_give(&vcpu->rings, e, true);
-	vcpu->count.pio++;
 	vcpu->count.user_exits++;
 	return NEXT_FORWARD;
 }
