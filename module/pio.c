@@ -8,6 +8,7 @@
  * taken in between as on hardware.
  */
 #include <asm/processor-flags.h>
+#include "trace.h"
 #include "vcpu.h"
 
 /**
@@ -208,7 +209,7 @@ enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 }
 
 /**
- * halo_pio_quick() - an IN or OUT that userspace answers, INLINE, with preemption off
+ * halo_pio_quick() - an IN or OUT that userspace answers, with preemption off
  * @vcpu: the vCPU
  *
  * What halo_exit_pio() would come to, at once.
@@ -224,7 +225,8 @@ enum halo_next halo_pio_quick(struct halo_vcpu *vcpu)
 	struct halo_exit *e;
 	u64 value = 0;
 
-	if (unlikely(x->io.string))
+	/* A server may look at STATE as soon as it sees the exit. */
+	if (unlikely(x->io.string || (vcpu->parked && READ_ONCE(vcpu->state->wanted))))
 		return NEXT_RESUME;
 	if (!x->io.in)
 		value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(x->io.size);
@@ -232,7 +234,7 @@ enum halo_next halo_pio_quick(struct halo_vcpu *vcpu)
 	table = rcu_dereference_sched(vcpu->vm->zones);
 	zone = x->io.in ? halo_zone_find(table, HALO_BUS_PIO, x->io.port, x->io.size) :
 			  halo_zone_find_write(table, HALO_BUS_PIO, x->io.port, x->io.size, value);
-	if (zone && zone->mode != HALO_ZONE_SYNC)
+	if (zone && (zone->mode != HALO_ZONE_SYNC || trace_halo_zone_enabled()))
 		return NEXT_RESUME;
 	e = halo_ring_next(&vcpu->rings);
 	if (IS_ERR(e))
@@ -252,6 +254,7 @@ enum halo_next halo_pio_quick(struct halo_vcpu *vcpu)
 	p->size = x->io.size;
 	p->insn_len = x->insn_len;
 	halo_ring_give(&vcpu->rings, e, true);
+	trace_halo_user_exit(vcpu, e, 0);
 	vcpu->count.user_exits++;
 	return NEXT_FORWARD;
 }

@@ -229,36 +229,8 @@ static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 }
 
 /*
- * The loop, preemptible.  @out: the vCPU is just out of the guest.  Preemption is off
- * before and after it.
- */
-static enum halo_next halo_loop(struct halo_vcpu *vcpu, bool out)
-{
-	enum halo_next next;
-
-	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
-	preempt_notifier_register(&vcpu->pn);
-	preempt_enable();
-
-	next = out ? halo_exit_dispatch(vcpu) : halo_reply_take(vcpu);
-	for (;;) {
-		while (next == NEXT_RESUME)
-			next = halo_loop_once(vcpu);
-		if (likely(!vcpu->parked) || (next == NEXT_STOP && vcpu->error != -EAGAIN))
-			break;
-		next = halo_park(vcpu);
-		if (next == NEXT_RESUME)
-			next = halo_reply_take(vcpu);
-	}
-
-	preempt_disable();
-	preempt_notifier_unregister(&vcpu->pn);
-	return next;
-}
-
-/*
- * Is there nothing to deliver, no window asked for, and the guest can run?  Mail does not
- * count: halo_enter() looks at it.
+ * Is there nothing to deliver or to offer, no window asked for, and the guest can run?
+ * Mail does not count: halo_enter() looks at it.
  */
 static bool halo_events_none(const struct halo_vcpu *vcpu)
 {
@@ -267,7 +239,8 @@ static bool halo_events_none(const struct halo_vcpu *vcpu)
 
 	return !(vcpu->triple | vcpu->mp_state | vcpu->nmi_pending | cpu->event.type |
 		 cpu->want_intr_window | cpu->want_nmi_window | READ_ONCE(l->lines) |
-		 (halo_hw.virt_intr ? 0 : l->irr_words));
+		 (halo_hw.virt_intr ? 0 : l->irr_words) |
+		 (unlikely(vcpu->msr.pv_eoi & 1) ? l->isr_words : 0));
 }
 
 static_assert(HALO_MP_RUNNABLE == 0 && EVENT_NONE == 0);
@@ -276,16 +249,17 @@ static_assert(HALO_MP_RUNNABLE == 0 && EVENT_NONE == 0);
 #define PENDS_QUICK	(BIT(PEND_PIO) | BIT(PEND_RDMSR) | BIT(PEND_WRMSR) | BIT(PEND_HYPERCALL))
 
 /*
- * What most calls are: a reply, one stay in the guest, an access to a port.  With
+ * What most rounds are: a reply, one stay in the guest, an access to a port.  With
  * preemption off, so that nobody must hear when this task is switched.  RESUME: the rest
  * is for the loop; @out: beginning with the exit.
  */
-static enum halo_next halo_first(struct halo_vcpu *vcpu, bool *out)
+static enum halo_next halo_quick(struct halo_vcpu *vcpu, bool *out)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	enum halo_next next;
 
-	if (!(BIT(vcpu->pending.kind) & PENDS_QUICK) || vcpu->parked || vcpu->exit_waits)
+	*out = false;
+	if (!(BIT(vcpu->pending.kind) & PENDS_QUICK) || vcpu->exit_waits)
 		return NEXT_RESUME;
 	next = halo_reply_take(vcpu);
 	if (next != NEXT_RESUME || !halo_events_none(vcpu) || !halo_enter(vcpu))
@@ -299,6 +273,40 @@ static enum halo_next halo_first(struct halo_vcpu *vcpu, bool *out)
 	return NEXT_RESUME;
 }
 
+/*
+ * The loop, preemptible.  @out: the vCPU is just out of the guest.  Preemption is off
+ * before and after it.
+ */
+static enum halo_next halo_loop(struct halo_vcpu *vcpu, bool out)
+{
+	enum halo_next next;
+
+	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
+	preempt_notifier_register(&vcpu->pn);
+	preempt_enable();
+
+	for (;;) {
+		next = out ? halo_exit_dispatch(vcpu) : halo_reply_take(vcpu);
+		while (next == NEXT_RESUME)
+			next = halo_loop_once(vcpu);
+		while (vcpu->parked && (next == NEXT_FORWARD ||
+					(next == NEXT_STOP && vcpu->error == -EAGAIN))) {
+			next = halo_park(vcpu);
+			if (next == NEXT_STOP)
+				break;
+			preempt_disable();
+			next = halo_quick(vcpu, &out);
+			preempt_enable();
+		}
+		if (next != NEXT_RESUME)
+			break;
+	}
+
+	preempt_disable();
+	preempt_notifier_unregister(&vcpu->pn);
+	return next;
+}
+
 /**
  * halo_vcpu_run() - HALO_VCPU_RUN
  * @vcpu: the vCPU, locked
@@ -308,7 +316,7 @@ static enum halo_next halo_first(struct halo_vcpu *vcpu, bool *out)
  */
 int halo_vcpu_run(struct halo_vcpu *vcpu)
 {
-	enum halo_next next;
+	enum halo_next next = NEXT_RESUME;
 	bool out = false;
 	u32 flags;
 	int err;
@@ -334,7 +342,8 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
 	preempt_disable();
 	halo_load_here(vcpu, smp_processor_id());
-	next = halo_first(vcpu, &out);
+	if (likely(!vcpu->parked))
+		next = halo_quick(vcpu, &out);
 	if (next == NEXT_RESUME)
 		next = halo_loop(vcpu, out);
 	halo_put_here(vcpu);
