@@ -33,6 +33,9 @@
 #endif
 
 u64 halo_host_xcr0;
+/* By how much the host's TSC has gone back while it slept; changed with one CPU running. */
+u64 halo_host_tsc_lost;
+static u64 host_tsc_asleep;
 
 static const struct halo_backend *host_be;
 DEFINE_PER_CPU(struct halo_host_msr_value, halo_host_msrs[HOST_MSRS]);
@@ -156,12 +159,18 @@ static int host_cpu_down(unsigned int cpu)
 
 static int host_suspend(HOST_PM_ARG)
 {
+	host_tsc_asleep = rdtsc();
 	host_hw_off(NULL);
 	return 0;
 }
 
 static void host_resume(HOST_PM_ARG)
 {
+	u64 now = rdtsc();
+
+	/* Firmware may start it anew: no guest's may go back with it. */
+	if (now < host_tsc_asleep)
+		halo_host_tsc_lost += host_tsc_asleep - now;
 	host_hw_on(NULL);
 }
 

@@ -38,6 +38,7 @@ struct halo_backend;
 
 /* XCR0 as the host kernel runs with it; the same on all CPUs. */
 extern u64 halo_host_xcr0;
+extern u64 halo_host_tsc_lost;
 
 void halo_host_init(void);
 

@@ -21,6 +21,8 @@
 /* Bind to this CPU; preemption off. */
 static void halo_load_here(struct halo_vcpu *vcpu, int cpu)
 {
+	if (unlikely(vcpu->tsc_lost != halo_host_tsc_lost))
+		halo_clock_lost(vcpu, halo_host_tsc_lost);
 	WRITE_ONCE(vcpu->pcpu, cpu);
 	halo_be->load(&vcpu->cpu, cpu);
 	halo_host_vcpu_switch(vcpu->serial);
@@ -186,6 +188,8 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 	if (unlikely(READ_ONCE(vcpu->requests))) {
 		if (test_and_clear_bit(REQ_STEAL, &vcpu->requests))
 			halo_pv_steal_update(vcpu);
+		if (test_and_clear_bit(REQ_CLOCK, &vcpu->requests))
+			halo_clock_update(vcpu);
 		if (test_and_clear_bit(REQ_UNHALT, &vcpu->requests)) {
 			vcpu->pv.unhalted = vcpu->mp_state != HALO_MP_HALTED;
 			if (!vcpu->pv.unhalted)

@@ -130,7 +130,8 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	*vcpu->cpuid = *halo_cpuid_host;
 	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
-	vcpu->cpu.tsc_offset = vm->tsc_offset;
+	vcpu->tsc_lost = halo_host_tsc_lost;
+	vcpu->cpu.tsc_offset = vm->tsc_offset + vcpu->tsc_lost;
 	halo_irq_init(vcpu);
 	halo_serve_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, vcpu->cpu.apic_page, arg->id, vcpu->caps.maxphyaddr,

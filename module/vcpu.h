@@ -61,8 +61,10 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @vcpus: in order of creation
  * @lapics: the same order, for routing
  * @turn: lowest-priority arbitration
- * @tsc_offset: guest TSC minus host TSC at creation: it starts at 0
- * @tsc_base: host TSC at creation
+ * @tsc_offset: the VM's TSC, which starts at 0, minus the host's and what that has lost
+ * @clock_lock: the next two, and @boot_ns
+ * @tsc_base: VM's TSC at which guest time was @clock_ns
+ * @clock_ns: see there, ns
  * @boot_ns: time of day at creation, ns
  * @clock_mul: TSC ticks to guest time, ns: multiplier
  * @clock_shift: and what to shift the product by, to the right, at most 32
@@ -87,7 +89,9 @@ struct halo_vm {
 	struct halo_lapic *lapics[HALO_MAX_VCPUS];
 	u32 turn;
 	u64 tsc_offset;
+	spinlock_t clock_lock;
 	u64 tsc_base;
+	u64 clock_ns;
 	u64 boot_ns;
 	u32 clock_mul;
 	u32 clock_shift;
@@ -206,6 +210,7 @@ struct halo_count {
 #define REQ_KICK	0	/* leave RUN with -EINTR */
 #define REQ_READ	1	/* leave it with 0, if exits wait */
 #define REQ_STEAL	2	/* its thread had lost the CPU: halo_pv_steal_update() */
+#define REQ_CLOCK	4	/* the VM's time was set: write its record anew */
 #define REQ_UNHALT	3	/* another vCPU ends its HLT, the present or the next one */
 
 #define MODE_OUTSIDE	0
@@ -249,10 +254,12 @@ struct halo_count {
  * @caps: what follows from it
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
+ * @tsc_lost: part of its TSC offset that makes up for the host's sleep
  * @preempted: its thread has lost the CPU while it had work
  * @pid: its thread
  * @pv: paravirtual interface: thread whose waiting was looked at last, and its run
- *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once
+ *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once; to
+ *	be told that the VM was stopped
  * @pn: scheduling in and out
  * @bytes: instruction bytes of this exit
  * @bytes_len: how many, 0 = not fetched
@@ -300,12 +307,14 @@ struct halo_vcpu {
 	struct fpu_guest fpu;
 	bool loaded;
 	bool preempted;
+	u64 tsc_lost;
 	struct pid __rcu *pid;
 	struct {
 		struct task_struct *task;
 		u64 waited;
 		bool eoi_offered;
 		bool unhalted;
+		bool stopped;
 	} pv;
 	struct preempt_notifier pn;
 
@@ -602,5 +611,9 @@ void halo_tsc_shift(struct halo_vcpu *vcpu, u64 delta);
 void halo_clock_init(struct halo_vm *vm);
 int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value);
 int halo_clock_wall(struct halo_vcpu *vcpu, u64 value);
+void halo_clock_update(struct halo_vcpu *vcpu);
+void halo_clock_lost(struct halo_vcpu *vcpu, u64 lost);
+long halo_clock_get(void *obj, void *arg);
+long halo_clock_set(void *obj, void *arg);
 
 #endif /* HALO_VCPU_H */
