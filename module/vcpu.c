@@ -130,8 +130,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	*vcpu->cpuid = *halo_cpuid_host;
 	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
-	vcpu->tsc_lost = halo_host_tsc_lost;
-	vcpu->cpu.tsc_offset = vm->tsc_offset + vcpu->tsc_lost;
+	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
 	halo_serve_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, vcpu->cpu.apic_page, arg->id, vcpu->caps.maxphyaddr,
@@ -353,8 +352,7 @@ static const struct halo_ioctl halo_vcpu_locked[] = {
 static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct halo_vcpu *vcpu = file->private_data;
-	bool run = cmd == HALO_VCPU_RUN;
-	long ret;
+	long ret = -ENOTTY;
 
 	if (cmd == HALO_VCPU_DOORBELL)
 		return halo_serve_doorbell(vcpu);
@@ -362,14 +360,13 @@ static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long a
 		return halo_stats_fd_vcpu(vcpu);
 	if (current->mm != vcpu->vm->mm)
 		return -EIO;
-	if (unlikely(!run)) {
+	if (cmd != HALO_VCPU_RUN)
 		ret = halo_ioctl(halo_vcpu_any, ARRAY_SIZE(halo_vcpu_any), vcpu, cmd, arg);
-		if (ret != -ENOTTY)
-			return ret;
-	}
+	if (ret != -ENOTTY)
+		return ret;
 	if (!mutex_trylock(&vcpu->lock))
 		return -EBUSY;
-	if (likely(run))
+	if (cmd == HALO_VCPU_RUN)
 		ret = halo_vcpu_run(vcpu);
 	else
 		ret = halo_ioctl(halo_vcpu_locked, ARRAY_SIZE(halo_vcpu_locked), vcpu, cmd, arg);

@@ -143,7 +143,7 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 
 static noinstr void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, u64 host_pa)
 {
-	halo_host_guest_enter(&cpu->rcu_told);
+	halo_host_guest_enter(cpu->again);
 	amd_clear_divider();
 	/* GIF is 0: this only tells VMRUN that a host interrupt shall exit. */
 	raw_local_irq_enable();

@@ -366,6 +366,26 @@ static void thread_stop(pthread_t thread, const bool *done, int vcpu_fd)
 	pthread_join(thread, NULL);
 }
 
+/*
+ * What a thread here uses is a few pages.  The C library's 8 MiB are large enough for the
+ * kernel to back their top with a huge page, which is more memory than all else of ours.
+ */
+#define STACK_BYTES	(256 << 10)
+
+static int thread_start(pthread_t *thread, void *(*main)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	int r = pthread_attr_init(&attr);
+
+	if (r)
+		return r;
+	r = pthread_attr_setstacksize(&attr, STACK_BYTES);
+	if (!r)
+		r = pthread_create(thread, &attr, main, arg);
+	pthread_attr_destroy(&attr);
+	return r;
+}
+
 /**
  * vcpus_start() - start a thread per vCPU
  * @m: the machine
@@ -387,7 +407,7 @@ int vcpus_start(struct machine *m)
 	for (i = 0; i < m->cfg->cpus && !r; i++) {
 		struct machine_vcpu *v = &m->vcpu[i];
 
-		r = pthread_create(&v->thread, NULL, vcpu_main, v);
+		r = thread_start(&v->thread, vcpu_main, v);
 		if (r)
 			break;
 		v->started = true;
@@ -395,7 +415,7 @@ int vcpus_start(struct machine *m)
 		pthread_setname_np(v->thread, name);
 	}
 	if (!r && m->cfg->parked) {
-		r = pthread_create(&m->server, NULL, server_main, m);
+		r = thread_start(&m->server, server_main, m);
 		m->server_started = !r;
 		if (!r)
 			pthread_setname_np(m->server, "halo-server");
