@@ -62,7 +62,7 @@ struct halo_dtable {
 #define ARCH_CRS	BIT(1)	/* cr0, cr2, cr3, cr4, efer, pdpte[] */
 #define ARCH_DRS	BIT(2)	/* dr[] */
 #define ARCH_MSRS	BIT(3)	/* pat .. sysenter_eip */
-#define ARCH_CODE	BIT(4)	/* of those: cr3, efer, attributes of CS and SS; never dirty */
+#define ARCH_CODE	BIT(4)	/* code64, cpl, cr3: follow from the others, never dirty */
 #define ARCH_ALL	(ARCH_SEGS | ARCH_CRS | ARCH_DRS | ARCH_MSRS)
 
 /**
@@ -70,6 +70,8 @@ struct halo_dtable {
  * @valid: groups that hold the present values; run() leaves none valid but
  *	those that the guest can't change behind our back
  * @dirty: groups that state_set() must take before the next entry
+ * @code64: in 64-bit mode: EFER.LMA and CS.L
+ * @cpl: SS.DPL
  * @cr4: always present, as each change of it exits
  *
  * The core reads a group through halo_arch_get() and writes it through
@@ -78,6 +80,8 @@ struct halo_dtable {
 struct halo_arch {
 	u32 valid;
 	u32 dirty;
+	bool code64;
+	u8 cpl;
 	struct halo_seg seg[SEG_COUNT];
 	struct halo_dtable gdt;
 	struct halo_dtable idt;

@@ -94,6 +94,12 @@ static int halo_cpuid_insert(struct halo_cpuid_table *table, const struct halo_c
 	return 0;
 }
 
+/* Leaves that halo_cpuid_fix() knows. */
+static bool halo_cpuid_dynamic(u32 leaf)
+{
+	return leaf == 0x1 || leaf == LEAF_XSAVE || leaf == 0x80000001;
+}
+
 /**
  * halo_cpuid_index() - make a table's index
  * @table: with its entries in place, sorted
@@ -116,6 +122,8 @@ int halo_cpuid_index(struct halo_cpuid_table *table)
 		else if (!(e->flags & table->entries[slot->first].flags & HALO_CPUID_SUBLEAF))
 			return -EINVAL;
 		slot->count++;
+		if (!(e->flags & HALO_CPUID_SUBLEAF) && !halo_cpuid_dynamic(e->leaf))
+			table->plain[range] |= BIT_ULL(offset);
 	}
 	for (range = 0; range < HALO_CPUID_RANGES; range++)
 		table->max[range] = halo_cpuid_reg(table, range << 30, 0, HALO_CPUID_EAX);

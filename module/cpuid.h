@@ -56,14 +56,17 @@ struct halo_cpuid_slot {
  * @count: entries in use
  * @max: highest leaf of each range, as its first leaf tells
  * @intel: out-of-range leaves answer as on Intel
- * @slot: the index
+ * @plain: bit set: the leaf's only entry is the answer, whatever the subleaf and the vCPU's
+ *	state; and a range that is none, so that a leaf's top bits are an index
+ * @slot: the index, likewise
  * @entries: sorted by leaf and subleaf
  */
 struct halo_cpuid_table {
 	u32 count;
 	u32 max[HALO_CPUID_RANGES];
 	bool intel;
-	struct halo_cpuid_slot slot[HALO_CPUID_RANGES][HALO_CPUID_SPAN];
+	u64 plain[HALO_CPUID_RANGES + 1];
+	struct halo_cpuid_slot slot[HALO_CPUID_RANGES + 1][HALO_CPUID_SPAN];
 	struct halo_cpuid_entry entries[HALO_MAX_CPUID];
 };
 
@@ -127,6 +130,26 @@ static inline bool halo_cpuid_is_amd(u32 ebx, u32 ecx)
 {
 	return (ebx == 0x68747541 && ecx == 0x444d4163) ||	/* AuthenticAMD */
 	       (ebx == 0x6f677948 && ecx == 0x656e6975);	/* HygonGenuine */
+}
+
+static_assert(HALO_CPUID_RANGES == 3 && HALO_CPUID_SPAN == 64);
+
+/**
+ * halo_cpuid_plain() - the entry that answers a leaf as it is
+ * @table: the vCPU's table
+ * @leaf: EAX in
+ * @entry: the entry
+ *
+ * Return: whether there is one; else it takes halo_cpuid_lookup() to tell.
+ */
+static __always_inline bool halo_cpuid_plain(const struct halo_cpuid_table *table, u32 leaf,
+					     const struct halo_cpuid_entry **entry)
+{
+	/* The masks are the bounds, also when the CPU speculates. */
+	u32 range = leaf >> 30, offset = leaf & (HALO_CPUID_SPAN - 1);
+
+	*entry = &table->entries[table->slot[range][offset].first];
+	return (leaf << 2 >> 2) == offset && (table->plain[range] & BIT_ULL(offset));
 }
 
 void halo_cpuid_supported(struct halo_cpuid_table *table, const struct halo_cpuid_host *host);

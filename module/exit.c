@@ -42,23 +42,6 @@ enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len)
 	return NEXT_RESUME;
 }
 
-static enum halo_next halo_exit_cpuid(struct halo_vcpu *vcpu)
-{
-	struct halo_cpu *cpu = &vcpu->cpu;
-	struct halo_cpuid_dyn dyn;
-	u32 regs[4];
-
-	dyn.cr4 = cpu->arch.cr4;
-	dyn.xcr0 = cpu->xcr0;
-	dyn.apic_off = !halo_lapic_enabled(&vcpu->lapic);
-	halo_cpuid_lookup(vcpu->cpuid, &dyn, cpu->gpr[GPR_RAX], cpu->gpr[GPR_RCX], regs);
-	cpu->gpr[GPR_RAX] = regs[HALO_CPUID_EAX];
-	cpu->gpr[GPR_RBX] = regs[HALO_CPUID_EBX];
-	cpu->gpr[GPR_RCX] = regs[HALO_CPUID_ECX];
-	cpu->gpr[GPR_RDX] = regs[HALO_CPUID_EDX];
-	return halo_skip(vcpu, cpu->exit.insn_len);
-}
-
 static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 {
 	halo_skip(vcpu, vcpu->cpu.exit.insn_len);
@@ -78,44 +61,6 @@ static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 	    (halo_vm_vcpus(vcpu->vm) == 1 || !(vcpu->caps.has & HALO_HAS_PV_UNHALT)))
 		return halo_forward(vcpu, HALO_EXIT_HLT, PEND_NOTIFY);
 	return NEXT_RESUME;
-}
-
-static u64 halo_hypercall_nr(struct halo_vcpu *vcpu)
-{
-	return halo_mode64(vcpu) ? vcpu->cpu.gpr[GPR_RAX] : (u32)vcpu->cpu.gpr[GPR_RAX];
-}
-
-static enum halo_next halo_hypercall_own(struct halo_vcpu *vcpu, int len)
-{
-	vcpu->cpu.gpr[GPR_RAX] = halo_pv_hypercall(vcpu, halo_hypercall_nr(vcpu));
-	return halo_skip(vcpu, len);
-}
-
-/*
- * The hypercall bus: a zone may take a number, the rest is KVM's.  What is posted or
- * rings a doorbell asks nobody, so the guest's user code is told apart here.
- */
-static enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
-{
-	struct halo_cpu *cpu = &vcpu->cpu;
-	struct halo_access a = {
-		.bus = HALO_BUS_HYPERCALL,
-		.addr = halo_hypercall_nr(vcpu),
-		.write = !halo_cpl(vcpu),
-		.insn_len = len,
-	};
-
-	if (a.write)
-		a.value = halo_mode64(vcpu) ? cpu->gpr[GPR_RBX] : (u32)cpu->gpr[GPR_RBX];
-	vcpu->pending.insn_len = len;
-	switch (halo_access(vcpu, &a)) {
-	case ACCESS_NONE:
-		return halo_hypercall_own(vcpu, len);
-	case ACCESS_DONE:
-		return halo_reply_done(vcpu, PEND_HYPERCALL, a.value);
-	default:
-		return halo_forward(vcpu, HALO_EXIT_HYPERCALL, PEND_HYPERCALL);
-	}
 }
 
 /* #UD: VMCALL on a CPU that has VMMCALL (or the other way round) is a hypercall. */
@@ -160,74 +105,6 @@ static const u8 halo_exit_insn[] = {
 	[HW_UNKNOWN] = HALO_INSN_OTHER,
 };
 
-static bool halo_no_zone(struct halo_vcpu *vcpu, unsigned int bus, u64 addr)
-{
-	bool none;
-
-	rcu_read_lock();
-	none = halo_zone_none(rcu_dereference(vcpu->vm->zones), bus, addr);
-	rcu_read_unlock();
-	return none;
-}
-
-/**
- * halo_exit_fast() - answer an exit on the spot
- * @vcpu: the vCPU, just out of the guest, interrupts off; vcpu->cpu.exit is HW_NONE
- *	afterwards if the exit was answered
- *
- * For exits that touch nothing but this vCPU and never sleep.  Whatever asks for more
- * than another entry (an event to deliver, registers to load) is left to the loop.
- *
- * Return: whether the guest may be entered again as it is.
- */
-bool halo_exit_fast(struct halo_vcpu *vcpu)
-{
-	struct halo_cpu *cpu = &vcpu->cpu;
-	struct halo_hwexit *x = &cpu->exit;
-	u64 nr;
-
-	if (cpu->event.type != EVENT_NONE || cpu->want_intr_window || cpu->want_nmi_window)
-		return false;
-	switch (x->reason) {
-	case HW_CPUID:
-		break;
-	case HW_MEMORY:
-		return halo_memory_fast(vcpu);
-	case HW_HYPERCALL:
-		nr = halo_hypercall_nr(vcpu);
-		/* One of those that exist may give the CPU away. */
-		if (nr <= HALO_PV_LAST_CALL || !halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr))
-			return false;
-		break;
-	case HW_RDMSR:
-	case HW_WRMSR:
-		nr = (u32)cpu->gpr[GPR_RCX];
-		if (!halo_msr_fast(vcpu, nr, x->reason == HW_WRMSR) ||
-		    !halo_no_zone(vcpu, HALO_BUS_MSR, nr))
-			return false;
-		break;
-	default:
-		return false;
-	}
-	if (!x->insn_len) {
-		x->insn_len = halo_code_length(vcpu, halo_exit_insn[x->reason]);
-		if (!x->insn_len)
-			return false;
-	}
-	switch (x->reason) {
-	case HW_CPUID:
-		halo_exit_cpuid(vcpu);
-		break;
-	case HW_HYPERCALL:
-		halo_hypercall_own(vcpu, x->insn_len);
-		break;
-	default:
-		halo_msr_own(vcpu, nr, x->reason == HW_WRMSR, x->insn_len);
-	}
-	x->reason = HW_NONE;
-	return cpu->event.type == EVENT_NONE && !cpu->arch.dirty;
-}
-
 /**
  * halo_exit_dispatch() - act on vcpu->cpu.exit
  * @vcpu: the vCPU, just out of the guest, preemptible
@@ -258,7 +135,8 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 	case HW_INIT:
 		return NEXT_RESUME;
 	case HW_CPUID:
-		return halo_exit_cpuid(vcpu);
+		halo_exit_cpuid(vcpu);
+		return halo_skip(vcpu, len);
 	case HW_PIO:
 		return halo_exit_pio(vcpu);
 	case HW_MEMORY:

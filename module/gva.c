@@ -27,25 +27,16 @@ static int halo_walk_cmpxchg(void *opaque, u64 gpa, u64 old, u64 new, unsigned i
 }
 
 /**
- * halo_mode64() - is the guest in 64-bit mode (not compatibility mode)
+ * halo_arch_code_changed() - halo_arch_code() while changes wait for the next entry
  * @vcpu: the vCPU
  */
-bool halo_mode64(struct halo_vcpu *vcpu)
+const struct halo_arch *halo_arch_code_changed(struct halo_vcpu *vcpu)
 {
-	const struct halo_arch *a = halo_arch_code(vcpu);
+	struct halo_arch *a = halo_arch_get(vcpu, ARCH_SEGS | ARCH_CRS);
 
-	return (a->efer & EFER_LMA) && (a->seg[SEG_CS].attrib & SEG_ATTR_L);
-}
-
-/**
- * halo_cpl() - the guest's privilege level
- * @vcpu: the vCPU
- */
-unsigned int halo_cpl(struct halo_vcpu *vcpu)
-{
-	const struct halo_arch *a = halo_arch_code(vcpu);
-
-	return (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
+	a->code64 = (a->efer & EFER_LMA) && (a->seg[SEG_CS].attrib & SEG_ATTR_L);
+	a->cpl = (a->seg[SEG_SS].attrib >> SEG_ATTR_DPL_SHIFT) & 3;
+	return a;
 }
 
 /* How the bytes at RIP are to be read. */
@@ -245,24 +236,26 @@ static void halo_code_note(struct halo_vcpu *vcpu, u64 rip, const struct halo_wa
 	struct halo_code *c = &vcpu->code;
 	unsigned int i;
 
-	c->at = NULL;
+	c->cr3 = HALO_CODE_NONE;
 	if (!halo_mode64(vcpu))
 		return;
 	for (i = 0; i < res->depth; i++) {
-		c->pte[i] = halo_mem_user(mem, res->addr[i]);
-		c->entry[i] = res->entry[i];
-		if (!c->pte[i])
+		c->step[i].pte = halo_mem_user(mem, res->addr[i]);
+		c->step[i].entry = res->entry[i];
+		if (!access_ok(c->step[i].pte, sizeof(u64)))
 			return;
 	}
-	c->depth = res->depth;
+	c->end = &c->step[i];
 	c->page = rip & PAGE_MASK;
-	c->cr3 = halo_arch_code(vcpu)->cr3;
 	c->seq = seq;
 	c->at = halo_mem_user(mem, res->gpa & PAGE_MASK);
+	if (access_ok(c->at, PAGE_SIZE))
+		c->cr3 = halo_arch_code(vcpu)->cr3;
 }
 
-/*
- * Read the bytes at RIP into vcpu->bytes without a walk, if that is certain to be right.
+/**
+ * halo_code_read() - read the bytes at RIP into vcpu->bytes, if they can be had at once
+ * @vcpu: the vCPU, after halo_arch_code(); interrupts may be off
  *
  * The walk to the page is not done again but compared: in the same mode, with the same
  * CR3, memslots and page-table entries all the way down, it would lead to the same page.
@@ -270,50 +263,34 @@ static void halo_code_note(struct halo_vcpu *vcpu, u64 rip, const struct halo_wa
  * them, which makes no exit, is seen to have done so.  User addresses may have other
  * memory behind them by now; it is the host's tables that say which.
  *
- * Interrupts may be off.
+ * Return: whether HALO_INSN_MAX bytes are there, and are certain to be the right ones.
  */
-static bool halo_code_read(struct halo_vcpu *vcpu)
+bool halo_code_read(struct halo_vcpu *vcpu)
 {
 	const struct halo_code *c = &vcpu->code;
 	/* Not by index: a check of its bounds must not be where user access is open. */
-	const u64 *known = c->entry, *end = known + c->depth;
-	const u64 __user *const *pte = c->pte;
-	unsigned int at = vcpu->cpu.rip & ~PAGE_MASK;
-	u64 *bytes = (u64 *)vcpu->bytes, entry;
+	const struct halo_code_step *step = c->step, *end = c->end;
+	u64 at = vcpu->cpu.rip - c->page, *bytes = (u64 *)vcpu->bytes, entry;
 	bool done = false;
 
-	if (!c->at || vcpu->cpu.rip - at != c->page || at > PAGE_SIZE - sizeof(vcpu->bytes) ||
-	    READ_ONCE(vcpu->vm->mem.seq) != c->seq || !halo_mode64(vcpu) ||
-	    vcpu->cpu.arch.cr3 != c->cr3)
+	if (at > PAGE_SIZE - sizeof(vcpu->bytes) || vcpu->cpu.arch.cr3 != c->cr3 ||
+	    !vcpu->cpu.arch.code64 || READ_ONCE(vcpu->vm->mem.seq) != c->seq)
 		return false;
 	pagefault_disable();
-	if (!user_access_begin(c->at, PAGE_SIZE))
-		goto out;
-	while (known < end) {
-		unsafe_get_user(entry, *pte++, fault);
-		if (entry != *known++)
+	/* Addresses that access_ok() was asked about when they were noted. */
+	__uaccess_begin();
+	do {
+		unsafe_get_user(entry, step->pte, fault);
+		if (unlikely(entry != step->entry))
 			goto fault;
-	}
+	} while (++step < end);
 	unsafe_get_user(bytes[0], (const u64 __user *)(c->at + at), fault);
 	unsafe_get_user(bytes[1], (const u64 __user *)(c->at + at) + 1, fault);
 	done = true;
 fault:
-	user_access_end();
-out:
+	__uaccess_end();
 	pagefault_enable();
 	return done;
-}
-
-/**
- * halo_code_length() - length of the intercepted instruction, if that can be told at once
- * @vcpu: the vCPU; interrupts may be off
- * @kind: what it must be
- *
- * Return: the length; 0: it takes halo_insn_length() to find out.
- */
-unsigned int halo_code_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind)
-{
-	return halo_code_read(vcpu) ? halo_insn_plain_len(vcpu->bytes, HALO_INSN_MAX, kind) : 0;
 }
 
 /*
@@ -338,7 +315,7 @@ static int halo_fetch(struct halo_vcpu *vcpu)
 		memcpy(vcpu->bytes, x->insn, x->insn_avail);
 		return vcpu->bytes_len = x->insn_avail;
 	}
-	if (halo_code_read(vcpu))
+	if (halo_mode64(vcpu) && halo_code_read(vcpu))
 		return vcpu->bytes_len = want;
 	if (!halo_mode64(vcpu))
 		rip = (u32)(rip + halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_CS].base);

@@ -101,22 +101,18 @@ static __always_inline void halo_host_xcr0_load(u64 cr4, u64 xcr0)
 /**
  * halo_host_xcr0_put() - the host's XCR0 again
  * @cr4: the guest's CR4 that halo_host_xcr0_load() was given
+ * @xcr0: out: the guest's XCR0, if it had a way to change it
  *
  * The register is read, not assumed: QEMU's AMD-V (seen in 7.2) lets XSETBV
  * through although it is intercepted, and the host must not go on with it.
- *
- * Return: the guest's XCR0; 0 if it had no way to change it.
  */
-static __always_inline u64 halo_host_xcr0_put(u64 cr4)
+static __always_inline void halo_host_xcr0_put(u64 cr4, u64 *xcr0)
 {
-	u64 xcr0;
-
 	if (!(cr4 & X86_CR4_OSXSAVE))
-		return 0;
-	xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
-	if (xcr0 != halo_host_xcr0)
+		return;
+	*xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	if (*xcr0 != halo_host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, halo_host_xcr0);
-	return xcr0;
 }
 
 /* MSRs that only user code uses: switched per load, not per exit. */

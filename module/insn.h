@@ -164,12 +164,14 @@ static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigne
 	u8 third = kind == HALO_INSN_VMCALL ? 0xc1 : kind == HALO_INSN_VMMCALL ? 0xd9 : 0;
 	u8 second = third ? 0x01 : kind == HALO_INSN_CPUID ? 0xa2 : kind == HALO_INSN_RDMSR ? 0x32 :
 		    kind == HALO_INSN_WRMSR ? 0x30 : 0;
+	u16 head;
 
 	if (kind == HALO_INSN_HLT)
 		return avail >= 1 && bytes[0] == 0xf4;
-	if (!second)
+	if (!second || avail < 2)
 		return 0;
-	if (avail < 2 || bytes[0] != 0x0f || bytes[1] != second)
+	memcpy(&head, bytes, sizeof(head));
+	if (head != (0x0f | second << 8))
 		return 0;
 	if (!third)
 		return 2;

@@ -268,7 +268,7 @@ static unsigned int halo_wanted(const struct halo_hwexit *x)
 }
 
 /**
- * halo_memory_fast() - a second-stage fault on the spot: see halo_exit_fast()
+ * halo_memory_fast() - a second-stage fault on the spot: see halo_stay()
  * @vcpu: the vCPU
  *
  * Return: whether the page is mapped now.

@@ -58,42 +58,6 @@ static struct preempt_ops halo_preempt_ops = {
 	.sched_out = halo_sched_out,
 };
 
-/* Anything that must be looked at before the guest may run. */
-static bool halo_must_wait(struct halo_vcpu *vcpu)
-{
-	return READ_ONCE(vcpu->requests) || halo_lapic_mail(&vcpu->lapic) ||
-	       (read_thread_flags() & XFER_TO_GUEST_MODE_WORK);
-}
-
-/* Entries of one stay. */
-#define HALO_STAY_MAX	256
-
-/*
- * In and out of the guest as long as its exits can be answered at once.  Interrupts
- * stay off and mode stays IN_GUEST: who posts something meanwhile sends an interrupt,
- * and with that waiting the next entry comes right out again.  Not for ever, as Bochs
- * 2.7 has no interrupt leave a guest with IF = 0: the host would not get the CPU back.
- */
-static void halo_stay(struct halo_vcpu *vcpu)
-{
-	struct halo_cpu *cpu = &vcpu->cpu;
-	unsigned int left = HALO_STAY_MAX;
-
-	cpu->again = false;
-	for (;;) {
-		trace_halo_entry(vcpu);
-		halo_be->run(cpu);
-		vcpu->count.exits[cpu->exit.reason]++;
-		trace_halo_exit(vcpu);
-		vcpu->lapic.stale |= halo_hw.virt_intr;
-		if (!halo_exit_fast(vcpu) || !--left || halo_must_wait(vcpu) ||
-		    (halo_hw.virt_intr && vcpu->lapic.changed) ||
-		    atomic64_read(&vcpu->vm->tlb_gen) != vcpu->tlb_gen)
-			break;
-		cpu->again = true;
-	}
-}
-
 /*
  * One stay in the guest. False: something came up first, and nothing was
  * done but what can be done again.

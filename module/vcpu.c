@@ -132,6 +132,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
 	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
+	vcpu->code.cr3 = HALO_CODE_NONE;
 	halo_serve_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, vcpu->cpu.apic_page, arg->id, vcpu->caps.maxphyaddr,
 			&halo_lapic_glue, vcpu);

@@ -153,22 +153,25 @@ struct halo_pending {
 /**
  * struct halo_code - the page of 64-bit code in which an instruction was fetched last
  * @page: its linear address
- * @cr3: CR3 then
+ * @cr3: CR3 then, HALO_CODE_NONE = no page is known
  * @seq: of the VM's memory then
- * @depth: entries of page tables on the way there
- * @pte: where they are
- * @entry: and what they were
- * @at: the page, NULL = none is known
+ * @at: where it is
+ * @end: past the last of @step
+ * @step: entries of page tables on the way there: where they are, and what they were
  */
 struct halo_code {
 	u64 page;
 	u64 cr3;
 	unsigned long seq;
-	unsigned int depth;
-	const u64 __user *pte[HALO_WALK_LEVELS];
-	u64 entry[HALO_WALK_LEVELS];
 	const u8 __user *at;
+	const struct halo_code_step *end;
+	struct halo_code_step {
+		const u64 __user *pte;
+		u64 entry;
+	} step[HALO_WALK_LEVELS];
 };
+
+#define HALO_CODE_NONE	(~0ull)	/* no CR3 */
 
 /**
  * struct halo_count - what a vCPU did; stats.c names them in this order
@@ -368,15 +371,35 @@ static inline struct halo_arch *halo_arch_get(struct halo_vcpu *vcpu, u32 groups
 	return a;
 }
 
+const struct halo_arch *halo_arch_code_changed(struct halo_vcpu *vcpu);
+
 /**
  * halo_arch_code() - what tells the mode of the code that runs: ARCH_CODE's registers
  * @vcpu: the vCPU
  */
-static inline struct halo_arch *halo_arch_code(struct halo_vcpu *vcpu)
+static inline const struct halo_arch *halo_arch_code(struct halo_vcpu *vcpu)
 {
 	/* What was changed here must not be got from the hardware again. */
-	return halo_arch_get(vcpu, likely(!vcpu->cpu.arch.dirty) ? ARCH_CODE :
-								   ARCH_SEGS | ARCH_CRS);
+	return likely(!vcpu->cpu.arch.dirty) ? halo_arch_get(vcpu, ARCH_CODE) :
+					       halo_arch_code_changed(vcpu);
+}
+
+/**
+ * halo_mode64() - is the guest in 64-bit mode (not compatibility mode)
+ * @vcpu: the vCPU
+ */
+static inline bool halo_mode64(struct halo_vcpu *vcpu)
+{
+	return halo_arch_code(vcpu)->code64;
+}
+
+/**
+ * halo_cpl() - the guest's privilege level
+ * @vcpu: the vCPU
+ */
+static inline unsigned int halo_cpl(struct halo_vcpu *vcpu)
+{
+	return halo_arch_code(vcpu)->cpl;
 }
 
 /**
@@ -387,6 +410,7 @@ static inline struct halo_arch *halo_arch_code(struct halo_vcpu *vcpu)
 static inline void halo_arch_put(struct halo_vcpu *vcpu, u32 groups)
 {
 	vcpu->cpu.arch.dirty |= groups;
+	vcpu->cpu.arch.valid &= ~ARCH_CODE;
 }
 
 /* The low bytes of a register or an address. */
@@ -430,6 +454,12 @@ void halo_state_reset(struct halo_vcpu *vcpu, bool init);
 /* run.c */
 int halo_vcpu_run(struct halo_vcpu *vcpu);
 
+/* stay.c */
+void halo_stay(struct halo_vcpu *vcpu);
+bool halo_must_wait(struct halo_vcpu *vcpu);
+void halo_exit_cpuid(struct halo_vcpu *vcpu);
+enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len);
+
 /* event.c */
 enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error);
@@ -448,7 +478,6 @@ static inline enum halo_next halo_ud(struct halo_vcpu *vcpu)
 
 /* exit.c */
 enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu);
-bool halo_exit_fast(struct halo_vcpu *vcpu);
 enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len);
 
 /**
@@ -476,6 +505,7 @@ enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
 /* bus.c */
 enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a);
 bool halo_doorbell(struct halo_vcpu *vcpu, u64 gpa);
+bool halo_no_zone(struct halo_vcpu *vcpu, unsigned int bus, u64 addr);
 long halo_bus_set_zone(void *obj, void *arg);
 void halo_bus_free(struct halo_vm *vm);
 
@@ -521,10 +551,8 @@ int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf
 
 /* gva.c */
 int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn);
-unsigned int halo_code_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind);
+bool halo_code_read(struct halo_vcpu *vcpu);
 int halo_insn_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind);
-unsigned int halo_cpl(struct halo_vcpu *vcpu);
-bool halo_mode64(struct halo_vcpu *vcpu);
 int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *gpa);
 int halo_gva_pages(struct halo_vcpu *vcpu, u64 gva, unsigned int len, bool write, u64 gpa[2]);
 int halo_pages_copy(struct halo_vcpu *vcpu, const u64 gpa[2], unsigned int first, void *buf,

@@ -23,18 +23,18 @@
 	.section .noinstr.text, "ax"
 
 /*
- * void svm_vmrun(u64 *gpr, u64 vmcb_pa, u64 host_pa)
+ * void svm_vmrun(u64 *gpr, const u64 pa[2])
  *
  *	%rdi	guest registers, in encoding order
- *	%rsi	physical address of the guest's VMCB
- *	%rdx	physical address of the VMCB with the host's VMLOAD state
+ *	%rsi	physical addresses: of the guest's VMCB, and of the VMCB with the host's
+ *		VMLOAD state
  */
 SYM_FUNC_START(svm_vmrun)
 	PUSH_CALLEE_SAVED
-	push	%rdx
+	push	8(%rsi)
 	push	%rdi
 
-	mov	%rsi, %rax
+	mov	(%rsi), %rax
 	COUNT_ONE COUNT_VMLOAD
 1:	vmload	%rax
 

@@ -7,6 +7,7 @@
  * is left at "not told", and the core fetches and decodes the instruction.
  */
 #include <asm/processor-flags.h>
+#include "host.h"
 #include "svm.h"
 
 /*
@@ -17,24 +18,24 @@
  * Take: everything below, as what is said, for the reason beside it.
  */
 const u8 svm_take[SVM_INTERCEPTS] = {
-	[SVM_CR0_SEL_WRITE] = HW_CR,		/* CD and NW must not reach the host's caches */
-	[SVM_CR_WRITE + 4] = HW_CR,		/* OSXSAVE changes whose XCR0 is loaded */
-	[SVM_CR_WRITE + 8] = HW_CR,		/* TPR decides which interrupt is next */
-	[SVM_DR_READ ... SVM_DR_WRITE + 15] = HW_DR,	/* only DR6 and DR7 are switched */
-	[SVM_EXCEPTION + 1] = HW_EXCEPTION,	/* #DB can loop for ever in the CPU */
-	[SVM_EXCEPTION + 6] = HW_EXCEPTION,	/* #UD: VMCALL on AMD */
-	[SVM_EXCEPTION + 17] = HW_EXCEPTION,	/* #AC can loop for ever in the CPU */
-	[SVM_EXCEPTION + 18] = HW_MACHINE_CHECK,	/* the host's */
+	[SVM_CR0_SEL_WRITE] = HW_CR | SVM_MORE,	/* CD and NW must not reach the host's caches */
+	[SVM_CR_WRITE + 4] = HW_CR | SVM_MORE,		/* OSXSAVE changes whose XCR0 is loaded */
+	[SVM_CR_WRITE + 8] = HW_CR | SVM_MORE,		/* TPR decides which interrupt is next */
+	[SVM_DR_READ ... SVM_DR_WRITE + 15] = HW_DR | SVM_MORE, /* only DR6 and DR7 are switched */
+	[SVM_EXCEPTION + 1] = HW_EXCEPTION | SVM_MORE,	/* #DB can loop for ever in the CPU */
+	[SVM_EXCEPTION + 6] = HW_EXCEPTION | SVM_MORE,	/* #UD: VMCALL on AMD */
+	[SVM_EXCEPTION + 17] = HW_EXCEPTION | SVM_MORE,	/* #AC can loop for ever in the CPU */
+	[SVM_EXCEPTION + 18] = HW_MACHINE_CHECK | SVM_MORE,	/* the host's */
 	[SVM_INTR] = HW_INTR, [SVM_SMI] = HW_INTR,	/* the host's */
 	[SVM_NMI] = HW_NMI, [SVM_INIT] = HW_INIT,	/* the host's */
 	[SVM_CPUID] = HW_CPUID,			/* the table decides */
 	[SVM_INVD] = HW_WBINVD, [SVM_WBINVD] = HW_WBINVD, /* would lose or flush the host's cache */
 	[SVM_HLT] = HW_HLT,			/* would stop the host's CPU */
-	[SVM_IOIO] = HW_PIO,			/* devices */
-	[SVM_MSR] = HW_RDMSR,			/* the bitmap */
+	[SVM_IOIO] = HW_PIO | SVM_MORE,			/* devices */
+	[SVM_MSR] = HW_RDMSR | SVM_MORE,			/* the bitmap */
 	[SVM_RDPMC] = HW_RDPMC,			/* the host's counters */
 	[SVM_SHUTDOWN] = HW_SHUTDOWN,		/* would reset the machine */
-	[SVM_FERR_FREEZE] = HW_UNKNOWN,		/* would wait for the host's IGNNE */
+	[SVM_FERR_FREEZE] = HW_UNKNOWN | SVM_MORE,		/* would wait for the host's IGNNE */
 	[SVM_RSM] = HW_UNDEFINED,		/* there is no SMM */
 	[SVM_INVLPGA] = HW_UNDEFINED,		/* no nesting */
 	[SVM_VMRUN] = HW_UNDEFINED,		/* no nesting */
@@ -90,23 +91,17 @@ static void svm_decode_cr(struct halo_hwexit *x, const struct svm_vmcb *v, u8 nr
 }
 
 /**
- * svm_exit_decode() - fill in cpu->exit
+ * svm_exit_decode() - fill in the rest of cpu->exit, where svm_take[] says SVM_MORE
  * @cpu: the vCPU, just out of the guest
  */
 void svm_exit_decode(struct halo_cpu *cpu)
 {
 	struct svm_cpu *svm = to_svm(cpu);
-	const struct svm_vmcb *v = svm->vmcb;
+	struct svm_vmcb *v = svm->vmcb;
 	struct halo_hwexit *x = &cpu->exit;
 	u32 code = v->exit_code;
 
-	x->insn_avail = 0;
-	x->insn_len = 0;
-	/* 0 where the exit is no instruction's (15.7.1); it would be near a RIP of almost 2^64. */
-	if (svm_caps.nrips && v->next_rip && v->next_rip - cpu->rip <= sizeof(x->insn))
-		x->insn_len = v->next_rip - cpu->rip;
-
-	x->reason = (code < SVM_INTERCEPTS ? svm_take[code] : HW_NONE) ?: HW_UNKNOWN;
+	x->reason = (x->reason & ~SVM_MORE) ?: HW_UNKNOWN;
 	switch (code) {
 	case SVM_CR_READ ... SVM_CR_READ + 15:
 		svm_decode_cr(x, v, code - SVM_CR_READ, false);
@@ -148,8 +143,12 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		break;
 	case SVM_INVALID:
 		x->reason = HW_ENTRY_FAILED;
+		/* It has not taken what we changed: keep nothing as clean. */
+		v->clean = 0;
 		break;
 	}
+	if (unlikely(x->reason == HW_MACHINE_CHECK))
+		halo_host_machine_check();
 	if (unlikely(x->reason == HW_ENTRY_FAILED || x->reason == HW_UNKNOWN))
-		x->code = v->exit_code;
+		x->code = code;
 }

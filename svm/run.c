@@ -71,7 +71,6 @@ static void svm_asid_prepare(struct halo_cpu *cpu, struct svm_cpu *svm, struct s
 {
 	struct svm_vmcb *v = svm->vmcb;
 
-	v->tlb_control = SVM_TLB_NONE;
 	if (likely(svm->asid_gen == h->asid_gen && !cpu->flush_tlb))
 		return;
 
@@ -101,7 +100,6 @@ static void svm_event_prepare(struct halo_cpu *cpu, struct svm_vmcb *v)
 	};
 	const struct halo_event *e = &cpu->event;
 
-	v->event_inj = 0;
 	if (likely(e->type == EVENT_NONE))
 		return;
 	v->event_inj = e->vector | type[e->type] | SVM_EVT_VALID;
@@ -141,19 +139,57 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 	}
 }
 
-static noinstr void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, u64 host_pa)
+static __always_inline void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, bool again)
 {
-	halo_host_guest_enter(cpu->again);
-	amd_clear_divider();
+	halo_host_guest_enter(again);
+	if (static_cpu_has_bug(X86_BUG_DIV0))
+		amd_clear_divider();
 	/* GIF is 0: this only tells VMRUN that a host interrupt shall exit. */
 	raw_local_irq_enable();
-	svm_vmrun(cpu->gpr, svm->vmcb_pa, host_pa);
+	svm_vmrun(cpu->gpr, svm->pa);
 	raw_local_irq_disable();
 	guest_state_exit_irqoff();
 }
 
+static noinstr void svm_enter_first(struct halo_cpu *cpu, struct svm_cpu *svm)
+{
+	svm_enter(cpu, svm, false);
+}
+
+static noinstr void svm_enter_again(struct halo_cpu *cpu, struct svm_cpu *svm)
+{
+	svm_enter(cpu, svm, true);
+}
+
+/* For how many exits in a row at one RIP. */
+#define SVM_SHADOW_KEEPS	8
+
+/*
+ * An emulated CPU may forget the interrupt shadow at VMRUN (QEMU 7.2 does).  An
+ * interrupt window right there shows it: the guest is still in its shadow; the next
+ * entry gives it its instruction, and asks for the window after the next exit only.
+ * Any other exit at that RIP leaves the guest in it, too, or the interrupt that is to
+ * end the HLT of STI, HLT comes before the HLT.  Only the CPU could tell this from the
+ * next round of a loop of one instruction: so not for ever, and on no real CPU.
+ */
+static void svm_shadow_finish(struct halo_cpu *cpu, struct svm_cpu *svm)
+{
+	u8 shadow = svm->shadow;
+
+	svm->shadow = 0;
+	if (cpu->rip != svm->shadow_rip) {
+		svm->shadow_kept = 0;
+	} else if (cpu->exit.reason == HW_INTR_WINDOW) {
+		cpu->shadow = shadow;
+		svm->shadow_lost = true;
+	} else if (!cpu->shadow && boot_cpu_has(X86_FEATURE_HYPERVISOR)) {
+		svm->shadow_kept = (svm->shadow_kept + 1) % SVM_SHADOW_KEEPS;
+		cpu->shadow = svm->shadow_kept ? shadow : 0;
+	}
+}
+
 /* What the guest did to NMI blocking, and the step that was ours. */
-static void svm_windows_finish(struct halo_cpu *cpu, struct svm_cpu *svm)
+static noinline void svm_windows_finish(struct halo_cpu *cpu, struct svm_cpu *svm)
 {
 	if (unlikely(svm->nmi_step)) {
 		/* An IRET has loaded flags of its own; they are not ours. */
@@ -172,16 +208,15 @@ static void svm_windows_finish(struct halo_cpu *cpu, struct svm_cpu *svm)
 		svm->iret_seen = false;
 		cpu->nmi_masked = false;
 	}
+	if (svm->shadow)
+		svm_shadow_finish(cpu, svm);
 }
 
-static void svm_event_finish(struct halo_cpu *cpu, struct svm_vmcb *v, u32 injected)
+static noinline void svm_event_finish(struct halo_cpu *cpu, struct svm_vmcb *v, u32 injected)
 {
 	u32 info = v->exit_int_info;
 	struct halo_event *e = &cpu->event;
 
-	e->type = EVENT_NONE;
-	if (likely(!(info & SVM_EVT_VALID)))
-		return;
 	e->vector = info & SVM_EVT_VECTOR;
 	e->has_error = info & SVM_EVT_ERROR;
 	e->error = v->exit_int_error;
@@ -206,30 +241,50 @@ static void svm_event_finish(struct halo_cpu *cpu, struct svm_vmcb *v, u32 injec
 	}
 }
 
-/* For how many exits in a row at one RIP. */
-#define SVM_SHADOW_KEEPS	8
-
-/*
- * An emulated CPU may forget the interrupt shadow at VMRUN (QEMU 7.2 does).  An
- * interrupt window right there shows it: the guest is still in its shadow; the next
- * entry gives it its instruction, and asks for the window after the next exit only.
- * Any other exit at that RIP leaves the guest in it, too, or the interrupt that is to
- * end the HLT of STI, HLT comes before the HLT.  Only the CPU could tell this from the
- * next round of a loop of one instruction: so not for ever, and on no real CPU.
- */
-static void svm_shadow_finish(struct halo_cpu *cpu, struct svm_cpu *svm, u8 shadow, u64 rip)
+/* What can only have changed since the last exit if more was done than answering it. */
+static noinline bool svm_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 {
-	if (likely(!shadow))
-		return;
-	if (cpu->rip != rip) {
-		svm->shadow_kept = 0;
-	} else if (cpu->exit.reason == HW_INTR_WINDOW) {
-		cpu->shadow = shadow;
-		svm->shadow_lost = true;
-	} else if (!cpu->shadow && boot_cpu_has(X86_FEATURE_HYPERVISOR)) {
-		svm->shadow_kept = (svm->shadow_kept + 1) % SVM_SHADOW_KEEPS;
-		cpu->shadow = svm->shadow_kept ? shadow : 0;
+	struct svm_host *h = this_cpu_ptr(&svm_host);
+	struct svm_vmcb *v = svm->vmcb;
+
+	if (unlikely(!h->on)) {
+		cpu->exit.reason = HW_ENTRY_FAILED;
+		cpu->exit.code = SVM_INVALID;
+		return false;
 	}
+	svm->pa[SVM_PA_HOST] = h->host_pa;
+	if (v->ncr3 != cpu->root) {
+		v->ncr3 = cpu->root;
+		v->clean &= ~SVM_CLEAN_NPT;
+	}
+	svm_asid_prepare(cpu, svm, h);
+	svm_event_prepare(cpu, v);
+	svm->injected = v->event_inj;
+	svm_windows_prepare(cpu, svm);
+	/* The host's breakpoints come and go with tasks and by IPI: not during a stay. */
+	svm->dr_switch = svm->dr_active || hw_breakpoint_active();
+	return true;
+}
+
+static __always_inline void svm_decode(struct halo_cpu *cpu, const struct svm_vmcb *v)
+{
+	struct halo_hwexit *x = &cpu->exit;
+	u32 code = v->exit_code;
+	u8 took = code < SVM_INTERCEPTS ? svm_take[code] : SVM_MORE;
+
+	x->reason = took;
+	x->insn_avail = 0;
+	x->insn_len = 0;
+	if (!svm_caps.nrips) {
+		/* The instruction will be looked at. */
+		svm_code_get(cpu, v);
+		cpu->arch.valid = ARCH_CODE;
+	} else if (v->next_rip && v->next_rip - cpu->rip <= sizeof(x->insn)) {
+		/* 0 where it is no instruction's (15.7.1); near a RIP of almost 2^64, too. */
+		x->insn_len = v->next_rip - cpu->rip;
+	}
+	if (took & SVM_MORE || unlikely(!took))
+		svm_exit_decode(cpu);
 }
 
 /**
@@ -240,66 +295,55 @@ static void svm_shadow_finish(struct halo_cpu *cpu, struct svm_cpu *svm, u8 shad
  */
 void svm_run(struct halo_cpu *cpu)
 {
-	struct svm_host *h = this_cpu_ptr(&svm_host);
 	struct svm_cpu *svm = to_svm(cpu);
 	struct svm_vmcb *v = svm->vmcb;
-	u8 shadow = cpu->shadow;
-	u64 rip = cpu->rip;
-	u32 injected;
 
-	if (unlikely(!h->on)) {
-		cpu->exit.reason = HW_ENTRY_FAILED;
-		cpu->exit.code = SVM_INVALID;
-		return;
-	}
 	v->rax = cpu->gpr[GPR_RAX];
 	v->rsp = cpu->gpr[GPR_RSP];
 	v->rip = cpu->rip;
 	v->rflags = cpu->rflags;
-	v->int_state = cpu->shadow ? SVM_INT_SHADOW : 0;
-	if (likely(cpu->again)) {
-		/* No event, and windows, root and ASID as they are. */
-		v->tlb_control = SVM_TLB_NONE;
-		v->event_inj = 0;
-	} else {
-		if (v->ncr3 != cpu->root) {
-			v->ncr3 = cpu->root;
-			v->clean &= ~SVM_CLEAN_NPT;
-		}
-		svm_asid_prepare(cpu, svm, h);
-		svm_event_prepare(cpu, v);
-		svm_windows_prepare(cpu, svm);
+	v->int_state = 0;
+	if (unlikely(cpu->shadow)) {
+		v->int_state = SVM_INT_SHADOW;
+		svm->shadow = cpu->shadow;
+		svm->shadow_rip = cpu->rip;
 	}
-	injected = v->event_inj;
-	v->exit_code = SVM_INVALID;
+	v->tlb_control = SVM_TLB_NONE;
+	v->event_inj = 0;
+	if (unlikely(!cpu->again) && !svm_prepare(cpu, svm))
+		return;
+	v->exit_code = ~0ull;
 	v->exit_int_info = 0;
 
 	halo_count_entry();
 	svm_clgi();
 	halo_host_xcr0_load(v->cr4, cpu->xcr0);
-	halo_host_dr_load(svm->dr, svm->dr_active);
-	svm_enter(cpu, svm, h->host_pa);
-	halo_host_dr_put();
+	if (unlikely(svm->dr_switch))
+		halo_host_dr_load(svm->dr, svm->dr_active);
+	if (likely(cpu->again))
+		svm_enter_again(cpu, svm);
+	else
+		svm_enter_first(cpu, svm);
+	if (unlikely(svm->dr_switch))
+		halo_host_dr_put();
 	/* VMRUN has loaded DR6, and no exit puts it back: the host's next #DB would tell. */
 	if (unlikely(v->dr6 != DR6_RESERVED))
 		set_debugreg(DR6_RESERVED, 6);
-	cpu->xcr0 = halo_host_xcr0_put(v->cr4) ?: cpu->xcr0;
+	halo_host_xcr0_put(v->cr4, &cpu->xcr0);
 	svm_stgi();
 
-	/* A failed entry has not taken what we changed: keep nothing as clean. */
-	v->clean = (u32)v->exit_code == SVM_INVALID ? 0 : SVM_CLEAN_ALL;
+	v->clean = SVM_CLEAN_ALL;
 	cpu->gpr[GPR_RAX] = v->rax;
 	cpu->gpr[GPR_RSP] = v->rsp;
 	cpu->rip = v->rip;
 	cpu->rflags = v->rflags;
 	cpu->shadow = v->int_state & SVM_INT_SHADOW ? SHADOW_STI : 0;
 	cpu->arch.valid = 0;
-
-	svm_event_finish(cpu, v, injected);
-	svm_exit_decode(cpu);
-	svm_windows_finish(cpu, svm);
-	svm_shadow_finish(cpu, svm, shadow, rip);
+	cpu->event.type = EVENT_NONE;
+	if (unlikely(v->exit_int_info & SVM_EVT_VALID))
+		svm_event_finish(cpu, v, cpu->again ? 0 : svm->injected);
+	svm_decode(cpu, v);
+	if (unlikely(svm->nmi_step || svm->iret_seen || svm->shadow))
+		svm_windows_finish(cpu, svm);
 	halo_count_exit(cpu->exit.reason);
-	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK))
-		halo_host_machine_check();
 }

@@ -28,7 +28,7 @@ int svm_cpu_init(struct halo_cpu *cpu)
 		kfree(svm);
 		return -ENOMEM;
 	}
-	svm->vmcb_pa = virt_to_phys(svm->vmcb);
+	svm->pa[SVM_PA_GUEST] = virt_to_phys(svm->vmcb);
 	cpu->be = svm;
 	return 0;
 }
@@ -84,6 +84,7 @@ void svm_cpu_reset(struct halo_cpu *cpu, bool init)
 	svm->vmcb->event_inj = 0;
 	svm->iret_seen = false;
 	svm->nmi_step = false;
+	svm->shadow = 0;
 	svm->shadow_lost = false;
 	cpu->nmi_masked = false;
 	cpu->shadow = 0;
@@ -146,23 +147,14 @@ void svm_state_get(struct halo_cpu *cpu, u32 groups)
 	struct halo_arch *a = &cpu->arch;
 	unsigned int i;
 
-	if (groups & ARCH_CODE) {
-		a->cr3 = v->cr3;
-		a->efer = v->efer & ~(u64)EFER_SVME;
-	}
-	if (groups & (ARCH_SEGS | ARCH_CODE)) {
-		svm_seg_get(&a->seg[SEG_CS], &v->seg[SEG_CS]);
-		svm_seg_get(&a->seg[SEG_SS], &v->seg[SEG_SS]);
+	if (groups & ARCH_CODE)
+		svm_code_get(cpu, v);
+	if (groups & ARCH_SEGS) {
+		for (i = 0; i < SEG_COUNT; i++)
+			svm_seg_get(&a->seg[i], svm_seg(v, i));
 		/* CPL stands beside SS in the VMCB and in SS.DPL everywhere else. */
 		a->seg[SEG_SS].attrib &= ~(3 << SEG_ATTR_DPL_SHIFT);
 		a->seg[SEG_SS].attrib |= (v->cpl & 3) << SEG_ATTR_DPL_SHIFT;
-	}
-	if (groups == ARCH_CODE)
-		return;
-	if (groups & ARCH_SEGS) {
-		for (i = 0; i < SEG_COUNT; i++)
-			if (i != SEG_CS && i != SEG_SS)
-				svm_seg_get(&a->seg[i], svm_seg(v, i));
 		a->gdt.base = v->gdtr.base;
 		a->gdt.limit = v->gdtr.limit;
 		a->idt.base = v->idtr.base;

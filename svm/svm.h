@@ -6,37 +6,50 @@
 #define HALO_SVM_H
 
 #include <linux/percpu.h>
+#include <asm/msr-index.h>
 #include "backend.h"
 #include "count.h"
 #include "vmcb.h"
 
+#define SVM_PA_GUEST	0
+#define SVM_PA_HOST	1
+
 /**
  * struct svm_cpu - SVM's half of a vCPU
  * @vmcb: control block
- * @vmcb_pa: its physical address
+ * @pa: physical addresses: of @vmcb, and of the VMCB with this CPU's VMLOAD state; an entry
+ *	takes both from here
  * @asid_gen: generation in which the ASID in @vmcb was given; 0 = none
  * @iret_rip: where the IRET stands that ends NMI blocking
  * @iret_seen: that IRET was intercepted; blocking ends once it is past
  * @nmi_step: TF is ours, to stop right behind that IRET
+ * @shadow: this entry's interrupt shadow
+ * @shadow_rip: and RIP then
  * @nmi_step_flags: guest RFLAGS.TF and RF while TF is ours
  * @dr: guest DR0 to DR3, which the VMCB does not hold
  * @dr_active: guest DR7 enables a breakpoint: load DR0 to DR3 around the guest
+ * @dr_switch: that, or the host has breakpoints
  * @shadow_lost: the last entry did not take the interrupt shadow along
  * @shadow_kept: for how many exits at one RIP it was kept alive
+ * @injected: EVENTINJ of the first entry of this stay
  * @cr0: CR0 as the guest sees it
  */
 struct svm_cpu {
 	struct svm_vmcb *vmcb;
-	u64 vmcb_pa;
+	u64 pa[2];
 	u64 asid_gen;
 	u64 iret_rip;
 	bool iret_seen;
 	bool nmi_step;
+	u8 shadow;
+	u64 shadow_rip;
 	u64 nmi_step_flags;
 	u64 dr[4];
 	bool dr_active;
+	bool dr_switch;
 	bool shadow_lost;
 	u8 shadow_kept;
+	u32 injected;
 	u64 cr0;
 };
 
@@ -81,6 +94,14 @@ static inline void svm_intercept(struct svm_vmcb *vmcb, unsigned int bit, bool o
 	vmcb->clean &= ~SVM_CLEAN_INTERCEPTS;
 }
 
+/* ARCH_CODE */
+static __always_inline void svm_code_get(struct halo_cpu *cpu, const struct svm_vmcb *v)
+{
+	cpu->arch.code64 = (v->efer & EFER_LMA) && (v->seg[SEG_CS].attrib & SEG_ATTR_L);
+	cpu->arch.cpl = v->cpl & 3;
+	cpu->arch.cr3 = v->cr3;
+}
+
 /* state.c */
 int svm_cpu_init(struct halo_cpu *cpu);
 void svm_cpu_fini(struct halo_cpu *cpu);
@@ -94,11 +115,12 @@ void svm_load(struct halo_cpu *cpu, int pcpu);
 void svm_put(struct halo_cpu *cpu);
 void svm_run(struct halo_cpu *cpu);
 
-/* exit.c */
+/* exit.c; in svm_take[]: it is more than the reason that an exit tells */
+#define SVM_MORE	0x80
 extern const u8 svm_take[SVM_INTERCEPTS];
 void svm_exit_decode(struct halo_cpu *cpu);
 
 /* entry.S */
-void svm_vmrun(u64 *gpr, u64 vmcb_pa, u64 host_pa);
+void svm_vmrun(u64 *gpr, const u64 pa[2]);
 
 #endif /* HALO_SVM_H */

@@ -437,7 +437,7 @@ void vmx_run(struct halo_cpu *cpu)
 	halo_count_entry();
 	vmx_enter(cpu, vmx, vmx_l1d_prepare(vmx));
 	halo_host_dr_put();
-	cpu->xcr0 = halo_host_xcr0_put(vmx->cr4) ?: cpu->xcr0;
+	halo_host_xcr0_put(vmx->cr4, &cpu->xcr0);
 	/* An exit clears it. */
 	if (unlikely(vmx->host.debugctl))
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host.debugctl);

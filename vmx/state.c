@@ -180,10 +180,10 @@ static void vmx_get_segs(struct halo_arch *a, struct vmx_fields *f)
 
 static void vmx_get_code(struct halo_arch *a, struct vmx_fields *f)
 {
-	a->seg[SEG_CS].attrib = vmx_attrib(vmx_get(f, VMCS_GUEST_ES_AR + 2 * SEG_CS));
-	a->seg[SEG_SS].attrib = vmx_attrib(vmx_get(f, VMCS_GUEST_ES_AR + 2 * SEG_SS));
+	a->code64 = (vmx_get(f, VMCS_GUEST_EFER) & EFER_LMA) &&
+		    (vmx_attrib(vmx_get(f, VMCS_GUEST_ES_AR + 2 * SEG_CS)) & SEG_ATTR_L);
+	a->cpl = (vmx_attrib(vmx_get(f, VMCS_GUEST_ES_AR + 2 * SEG_SS)) >> SEG_ATTR_DPL_SHIFT) & 3;
 	a->cr3 = vmx_get(f, VMCS_GUEST_CR3);
-	a->efer = vmx_get(f, VMCS_GUEST_EFER);
 }
 
 static void vmx_set_segs(const struct halo_arch *a, struct vmx_fields *f)

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The stay: in and out of the guest as long as its exits can be answered on the spot.
+ *
+ * Here are the exits that cost the most time because there are the most of them. They
+ * concern nobody but this vCPU, or somebody who need not be waited for; an answer never
+ * sleeps. Interrupts stay off and vcpu->mode stays IN_GUEST from the first entry to the
+ * last exit. What can't be answered is left as it is to halo_exit_dispatch(), which
+ * knows every reason and has all the time it wants.
+ *
+ * For halo_enter(). Why not a case of halo_exit_dispatch() for each: it would have to be
+ * right twice, with and without interrupts, and the checks between two exits cost as much
+ * as the answer.
+ */
+#include <linux/entry-kvm.h>
+#include <asm/processor-flags.h>
+#include "trace.h"
+#include "vcpu.h"
+
+/* Entries of one stay. */
+#define HALO_STAY_MAX	256
+
+/**
+ * enum halo_stay - what became of an exit
+ * @STAY_NOT: nothing: halo_exit_dispatch() is to answer it
+ * @STAY_ON: answered: enter again
+ * @STAY_OVER: answered: but something must be done before the next entry
+ */
+enum halo_stay { STAY_NOT, STAY_ON, STAY_OVER };
+
+/* halo_skip(), if there is nothing special about it. */
+static __always_inline enum halo_stay halo_stay_skip(struct halo_vcpu *vcpu, unsigned int len)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	u64 rip = cpu->rip + len;
+
+	if (unlikely((rip ^ cpu->rip) >> 32 || cpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
+		halo_skip(vcpu, len);
+		return STAY_OVER;
+	}
+	cpu->rip = rip;
+	cpu->shadow = 0;
+	return STAY_ON;
+}
+
+/* The length of what was intercepted; 0: halo_insn_length() must find out. */
+static __always_inline unsigned int halo_stay_length(struct halo_vcpu *vcpu,
+						     enum halo_insn_kind kind)
+{
+	unsigned int len = vcpu->cpu.exit.insn_len;
+
+	if (!len && halo_mode64(vcpu) && halo_code_read(vcpu))
+		len = halo_insn_plain_len(vcpu->bytes, HALO_INSN_MAX, kind);
+	return len;
+}
+
+/**
+ * halo_exit_cpuid() - CPUID, but for the advance of RIP
+ * @vcpu: the vCPU
+ */
+void halo_exit_cpuid(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	struct halo_cpuid_dyn dyn;
+	u32 regs[4];
+
+	dyn.cr4 = cpu->arch.cr4;
+	dyn.xcr0 = cpu->xcr0;
+	dyn.apic_off = !halo_lapic_enabled(&vcpu->lapic);
+	halo_cpuid_lookup(vcpu->cpuid, &dyn, cpu->gpr[GPR_RAX], cpu->gpr[GPR_RCX], regs);
+	cpu->gpr[GPR_RAX] = regs[HALO_CPUID_EAX];
+	cpu->gpr[GPR_RBX] = regs[HALO_CPUID_EBX];
+	cpu->gpr[GPR_RCX] = regs[HALO_CPUID_ECX];
+	cpu->gpr[GPR_RDX] = regs[HALO_CPUID_EDX];
+}
+
+static __always_inline enum halo_stay halo_stay_cpuid(struct halo_vcpu *vcpu)
+{
+	unsigned int len = halo_stay_length(vcpu, HALO_INSN_CPUID);
+	const struct halo_cpuid_entry *e;
+	struct halo_cpu *cpu = &vcpu->cpu;
+
+	if (unlikely(!len))
+		return STAY_NOT;
+	if (likely(halo_cpuid_plain(vcpu->cpuid, cpu->gpr[GPR_RAX], &e))) {
+		cpu->gpr[GPR_RAX] = e->eax;
+		cpu->gpr[GPR_RBX] = e->ebx;
+		cpu->gpr[GPR_RCX] = e->ecx;
+		cpu->gpr[GPR_RDX] = e->edx;
+	} else {
+		halo_exit_cpuid(vcpu);
+	}
+	return halo_stay_skip(vcpu, len);
+}
+
+static u64 halo_hypercall_nr(struct halo_vcpu *vcpu)
+{
+	return halo_mode64(vcpu) ? vcpu->cpu.gpr[GPR_RAX] : (u32)vcpu->cpu.gpr[GPR_RAX];
+}
+
+/**
+ * halo_hypercall() - the hypercall bus: a zone may take a number, the rest is KVM's
+ * @vcpu: the vCPU
+ * @len: length of the instruction
+ *
+ * What is posted or rings a doorbell asks nobody, so the guest's user code is told apart
+ * here.
+ *
+ * Return: FORWARD if userspace is to answer, else RESUME.
+ */
+enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	struct halo_access a = {
+		.bus = HALO_BUS_HYPERCALL,
+		.addr = halo_hypercall_nr(vcpu),
+		.write = !halo_cpl(vcpu),
+		.insn_len = len,
+	};
+
+	if (a.write)
+		a.value = halo_mode64(vcpu) ? cpu->gpr[GPR_RBX] : (u32)cpu->gpr[GPR_RBX];
+	vcpu->pending.insn_len = len;
+	switch (halo_access(vcpu, &a)) {
+	case ACCESS_NONE:
+		cpu->gpr[GPR_RAX] = halo_pv_hypercall(vcpu, a.addr);
+		return halo_skip(vcpu, len);
+	case ACCESS_DONE:
+		return halo_reply_done(vcpu, PEND_HYPERCALL, a.value);
+	default:
+		return halo_forward(vcpu, HALO_EXIT_HYPERCALL, PEND_HYPERCALL);
+	}
+}
+
+static __always_inline enum halo_stay halo_stay_hypercall(struct halo_vcpu *vcpu)
+{
+	unsigned int len = halo_stay_length(vcpu, HALO_INSN_VMMCALL);
+
+	u64 nr = halo_hypercall_nr(vcpu);
+
+	/* One of those that exist may give the CPU away. */
+	if (unlikely(!len || nr <= HALO_PV_LAST_CALL ||
+		     !halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr)))
+		return STAY_NOT;
+	vcpu->cpu.gpr[GPR_RAX] = halo_pv_hypercall(vcpu, nr);
+	return halo_stay_skip(vcpu, len);
+}
+
+static __always_inline enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool write)
+{
+	unsigned int len = halo_stay_length(vcpu, write ? HALO_INSN_WRMSR : HALO_INSN_RDMSR);
+	u32 index = vcpu->cpu.gpr[GPR_RCX];
+
+	if (unlikely(!len || !halo_msr_fast(vcpu, index, write) ||
+		     !halo_no_zone(vcpu, HALO_BUS_MSR, index)))
+		return STAY_NOT;
+	vcpu->lapic.stale |= halo_hw.virt_intr;
+	halo_msr_own(vcpu, index, write, len);
+	if (vcpu->cpu.event.type != EVENT_NONE || vcpu->cpu.arch.dirty ||
+	    (halo_hw.virt_intr && vcpu->lapic.changed))
+		return STAY_OVER;
+	return STAY_ON;
+}
+
+static __always_inline enum halo_stay halo_stay_answer(struct halo_vcpu *vcpu)
+{
+	/* An event whose delivery the exit has cut short comes first. */
+	if (unlikely(vcpu->cpu.event.type != EVENT_NONE))
+		return STAY_NOT;
+	switch (vcpu->cpu.exit.reason) {
+	case HW_CPUID:
+		return halo_stay_cpuid(vcpu);
+	case HW_MEMORY:
+		return halo_memory_fast(vcpu) ? STAY_ON : STAY_NOT;
+	case HW_HYPERCALL:
+		return halo_stay_hypercall(vcpu);
+	case HW_RDMSR:
+		return halo_stay_msr(vcpu, false);
+	case HW_WRMSR:
+		return halo_stay_msr(vcpu, true);
+	default:
+		return STAY_NOT;
+	}
+}
+
+/**
+ * halo_must_wait() - is there anything to be looked at before the guest may run
+ * @vcpu: the vCPU
+ */
+bool halo_must_wait(struct halo_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) |
+	       (read_thread_flags() & XFER_TO_GUEST_MODE_WORK);
+}
+
+/**
+ * halo_stay() - enter the guest, answer, enter again, until there is more to do
+ * @vcpu: the vCPU; interrupts are off, its mode is IN_GUEST
+ *
+ * Who posts something meanwhile sends an interrupt, and with that waiting the next entry
+ * comes right out again.  Not for ever, as Bochs 2.7 has no interrupt leave a guest with
+ * IF = 0: the host would not get the CPU back.
+ *
+ * What the next entry is to wait for is asked for by the first one only.
+ *
+ * vcpu->cpu.exit is HW_NONE afterwards if it was answered.
+ */
+void halo_stay(struct halo_vcpu *vcpu)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	unsigned int left = cpu->want_intr_window || cpu->want_nmi_window ? 1 : HALO_STAY_MAX;
+	enum halo_stay answer;
+
+	cpu->again = false;
+	for (;;) {
+		trace_halo_entry(vcpu);
+		halo_be->run(cpu);
+		vcpu->count.exits[cpu->exit.reason]++;
+		trace_halo_exit(vcpu);
+		left--;
+		answer = halo_stay_answer(vcpu);
+		if (answer != STAY_ON || !left || halo_must_wait(vcpu) ||
+		    atomic64_read(&vcpu->vm->tlb_gen) != vcpu->tlb_gen)
+			break;
+		cpu->again = true;
+	}
+	if (answer != STAY_NOT)
+		cpu->exit.reason = HW_NONE;
+	vcpu->lapic.stale |= halo_hw.virt_intr;
+}
