@@ -156,8 +156,10 @@ static __always_inline enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool
 		return STAY_NOT;
 	vcpu->lapic.stale |= halo_hw.virt_intr;
 	halo_msr_own(vcpu, index, write, len);
+	/* A deadline that has passed is an interrupt now. */
 	if (vcpu->cpu.event.type != EVENT_NONE || vcpu->cpu.arch.dirty ||
-	    (halo_hw.virt_intr && vcpu->lapic.changed))
+	    (write && (halo_hw.virt_intr ? vcpu->lapic.changed :
+					   halo_lapic_pending(&vcpu->lapic) >= 0)))
 		return STAY_OVER;
 	return STAY_ON;
 }

@@ -10,6 +10,7 @@
 #include <asm/cpufeature.h>
 #include <asm/msr-index.h>
 #include <asm/processor.h>
+#include "host.h"
 #include "vmx.h"
 #include "vmx_check.h"
 
@@ -17,38 +18,38 @@
  * What a reason is to the core.  Those that are none here (0) are told as unknown:
  * nothing that leads to them is enabled, or, a task switch, nothing can do it.
  */
-static const u8 vmx_took[VMX_REASONS] = {
+const u8 vmx_took[VMX_REASONS] = {
 	[VMX_REASON_EXT_INTR] = HW_INTR,
 	[VMX_REASON_TRIPLE_FAULT] = HW_SHUTDOWN,
 	[VMX_REASON_INIT] = HW_INIT,
 	[VMX_REASON_IO_SMI ... VMX_REASON_SMI] = HW_INTR,
 	[VMX_REASON_INTR_WINDOW] = HW_INTR_WINDOW,
 	[VMX_REASON_NMI_WINDOW] = HW_NMI_WINDOW,
-	[VMX_REASON_CPUID] = HW_CPUID,
+	[VMX_REASON_CPUID] = HW_CPUID | VMX_INSN,
 	[VMX_REASON_GETSEC] = HW_UNDEFINED,
-	[VMX_REASON_HLT] = HW_HLT,
-	[VMX_REASON_INVD] = HW_WBINVD,
-	[VMX_REASON_RDPMC] = HW_RDPMC,
+	[VMX_REASON_HLT] = HW_HLT | VMX_INSN,
+	[VMX_REASON_INVD] = HW_WBINVD | VMX_INSN,
+	[VMX_REASON_RDPMC] = HW_RDPMC | VMX_INSN,
 	[VMX_REASON_RSM] = HW_UNDEFINED,
-	[VMX_REASON_VMCALL] = HW_HYPERCALL,
+	[VMX_REASON_VMCALL] = HW_HYPERCALL | VMX_INSN,
 	[VMX_REASON_VMCLEAR ... VMX_REASON_VMXON] = HW_UNDEFINED,
-	[VMX_REASON_CR] = HW_CR,
-	[VMX_REASON_DR] = HW_DR,
-	[VMX_REASON_IO] = HW_PIO,
-	[VMX_REASON_RDMSR] = HW_RDMSR,
-	[VMX_REASON_WRMSR] = HW_WRMSR,
+	[VMX_REASON_CR] = HW_CR | VMX_INSN | VMX_MORE,
+	[VMX_REASON_DR] = HW_DR | VMX_INSN | VMX_MORE,
+	[VMX_REASON_IO] = HW_PIO | VMX_INSN | VMX_MORE,
+	[VMX_REASON_RDMSR] = HW_RDMSR | VMX_INSN,
+	[VMX_REASON_WRMSR] = HW_WRMSR | VMX_INSN,
 	[VMX_REASON_MWAIT] = HW_UNDEFINED,
 	[VMX_REASON_MONITOR] = HW_UNDEFINED,
-	[VMX_REASON_PAUSE] = HW_PAUSE,
+	[VMX_REASON_PAUSE] = HW_PAUSE | VMX_INSN,
 	[VMX_REASON_TPR_BELOW] = HW_INTR_WINDOW,
-	[VMX_REASON_EOI] = HW_EOI,
-	[VMX_REASON_EPT_VIOLATION] = HW_MEMORY,
+	[VMX_REASON_EOI] = HW_EOI | VMX_MORE,
+	[VMX_REASON_EPT_VIOLATION] = HW_MEMORY | VMX_MORE,
 	[VMX_REASON_INVEPT] = HW_UNDEFINED,
 	[VMX_REASON_PREEMPTION_TIMER] = HW_DEADLINE,
 	[VMX_REASON_INVVPID] = HW_UNDEFINED,
-	[VMX_REASON_WBINVD] = HW_WBINVD,
-	[VMX_REASON_XSETBV] = HW_XSETBV,
-	[VMX_REASON_APIC_WRITE] = HW_APIC_WRITE,
+	[VMX_REASON_WBINVD] = HW_WBINVD | VMX_INSN,
+	[VMX_REASON_XSETBV] = HW_XSETBV | VMX_INSN,
+	[VMX_REASON_APIC_WRITE] = HW_APIC_WRITE | VMX_MORE,
 	[VMX_REASON_VMFUNC ... VMX_REASON_ENCLS] = HW_UNDEFINED,
 	[VMX_REASON_PCONFIG] = HW_UNDEFINED,
 	[VMX_REASON_UMWAIT ... VMX_REASON_ENCLV] = HW_UNDEFINED,
@@ -159,7 +160,24 @@ static u64 vmx_failure(struct vmx_cpu *vmx)
 }
 
 /**
- * vmx_exit_decode() - fill in cpu->exit
+ * vmx_failed() - fill in cpu->exit after an entry that failed
+ * @cpu: the vCPU
+ */
+void vmx_failed(struct halo_cpu *cpu)
+{
+	struct vmx_cpu *vmx = to_vmx(cpu);
+	struct halo_hwexit *x = &cpu->exit;
+
+	vmx_forget_read_only(&vmx->vmcs);
+	cpu->arch.valid = 0;
+	x->reason = HW_ENTRY_FAILED;
+	x->insn_avail = 0;
+	x->insn_len = 0;
+	x->code = vmx_failure(vmx);
+}
+
+/**
+ * vmx_exit_decode() - fill in the rest of cpu->exit, where vmx_took[] says VMX_MORE
  * @cpu: the vCPU, just out of the guest
  */
 void vmx_exit_decode(struct halo_cpu *cpu)
@@ -167,36 +185,21 @@ void vmx_exit_decode(struct halo_cpu *cpu)
 	struct vmx_cpu *vmx = to_vmx(cpu);
 	struct vmx_fields *f = &vmx->vmcs;
 	struct halo_hwexit *x = &cpu->exit;
-	u32 reason = vmx->reason & 0xffff;
 
-	x->insn_avail = 0;
-	x->insn_len = 0;
-	if (unlikely(vmx->failed || (vmx->reason & VMX_REASON_ENTRY_FAILED))) {
-		x->reason = HW_ENTRY_FAILED;
-		x->code = vmx_failure(vmx);
-		return;
-	}
-	x->reason = (reason < VMX_REASONS ? vmx_took[reason] : HW_NONE) ?: HW_UNKNOWN;
-	switch (reason) {
+	switch (vmx->reason & 0xffff) {
 	case VMX_REASON_EXCEPTION_NMI:
 		vmx_decode_exception(cpu, f);
-		return;
+		if (x->reason == HW_MACHINE_CHECK)
+			halo_host_machine_check();
+		break;
 	case VMX_REASON_EPT_VIOLATION:
 		vmx_decode_ept(x, f, vmx_get(f, VMCS_EXIT_QUALIFICATION));
-		return;
+		break;
 	case VMX_REASON_EOI:
 	case VMX_REASON_APIC_WRITE:
 		/* As traps: the instruction is done. */
 		x->apic = vmx_get(f, VMCS_EXIT_QUALIFICATION);
-		return;
-	case VMX_REASON_TPR_BELOW:
-	case VMX_REASON_EXT_INTR:
-	case VMX_REASON_TRIPLE_FAULT:
-	case VMX_REASON_INIT:
-	case VMX_REASON_INTR_WINDOW:
-	case VMX_REASON_NMI_WINDOW:
-	case VMX_REASON_PREEMPTION_TIMER:
-		return;
+		break;
 	case VMX_REASON_IO:
 		vmx_decode_io(x, vmx_get(f, VMCS_EXIT_QUALIFICATION));
 		break;
@@ -206,9 +209,8 @@ void vmx_exit_decode(struct halo_cpu *cpu)
 	case VMX_REASON_DR:
 		vmx_decode_dr(x, vmx_get(f, VMCS_EXIT_QUALIFICATION));
 		break;
-	}
-	/* The reasons that are left are instructions. */
-	x->insn_len = vmx_get(f, VMCS_EXIT_INSN_LEN);
-	if (unlikely(x->reason == HW_UNKNOWN))
+	default:
+		x->reason = HW_UNKNOWN;
 		x->code = vmx->reason;
+	}
 }

@@ -174,7 +174,7 @@ static void vmx_apic_prepare(struct halo_cpu *cpu, struct vmx_fields *f)
  */
 #define VMX_STAY_MS	10
 
-/* False: the deadline has passed before the entry. */
+/* False: the deadline has passed before the entry, which is what the exit is then. */
 static bool vmx_timer_prepare(struct halo_cpu *cpu, struct vmx_fields *f)
 {
 	const u64 misc = vmx_caps[VMX_CAP_MISC];
@@ -183,8 +183,10 @@ static bool vmx_timer_prepare(struct halo_cpu *cpu, struct vmx_fields *f)
 	if (!(vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER))
 		return true;
 	now = cpu->deadline ? rdtsc() : 0;
-	if (cpu->deadline && now >= cpu->deadline)
+	if (cpu->deadline && now >= cpu->deadline) {
+		cpu->exit.reason = HW_DEADLINE;
 		return false;
+	}
 	stay = (u64)tsc_khz * VMX_STAY_MS >> (misc & VMX_CAP_MISC_TIMER_SHIFT);
 	vmx_set(f, VMCS_PREEMPTION_TIMER,
 		vmx_timer_value(now, cpu->deadline, misc, min_t(u64, stay, U32_MAX)));
@@ -278,10 +280,11 @@ static void vmx_host_prepare(struct vmx_fields *f)
  */
 static bool vmx_l1d_prepare(struct vmx_cpu *vmx)
 {
-	bool flush = vmx->l1d_flush || kvm_get_cpu_l1tf_flush_l1d();
+	bool flush;
 
-	if (!boot_cpu_has_bug(X86_BUG_L1TF) || !boot_cpu_has(X86_FEATURE_FLUSH_L1D))
+	if (!static_cpu_has_bug(X86_BUG_L1TF) || !static_cpu_has(X86_FEATURE_FLUSH_L1D))
 		return false;
+	flush = vmx->l1d_flush || kvm_get_cpu_l1tf_flush_l1d();
 	vmx->l1d_flush = false;
 	kvm_clear_cpu_l1tf_flush_l1d();
 	switch (l1tf_vmx_mitigation) {
@@ -295,9 +298,10 @@ static bool vmx_l1d_prepare(struct vmx_cpu *vmx)
 	}
 }
 
-static noinstr void vmx_enter(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool flush_l1d)
+static __always_inline void vmx_enter(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool flush_l1d,
+				      bool again)
 {
-	halo_host_guest_enter(cpu->again);
+	halo_host_guest_enter(again);
 	if (flush_l1d)
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	if (vmx->cr2 != native_read_cr2())
@@ -313,15 +317,22 @@ static noinstr void vmx_enter(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool fl
 	guest_state_exit_irqoff();
 }
 
-static void vmx_event_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injected)
+static noinstr void vmx_enter_first(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool flush_l1d)
+{
+	vmx_enter(cpu, vmx, flush_l1d, false);
+}
+
+static noinstr void vmx_enter_again(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool flush_l1d)
+{
+	vmx_enter(cpu, vmx, flush_l1d, true);
+}
+
+static noinline void vmx_event_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u32 info,
+				      u8 injected)
 {
 	struct vmx_fields *f = &vmx->vmcs;
-	u32 info = vmx_get(f, VMCS_IDT_VECTORING_INFO);
 	struct halo_event *e = &cpu->event;
 
-	e->type = EVENT_NONE;
-	if (likely(!(info & VMX_INTR_VALID)))
-		return;
 	e->vector = info & VMX_INTR_VECTOR;
 	e->has_error = info & VMX_INTR_ERROR_CODE;
 	e->error = e->has_error ? vmx_get(f, VMCS_IDT_VECTORING_ERROR) : 0;
@@ -350,10 +361,10 @@ static void vmx_event_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injec
 }
 
 /* What the exit left of blocking; an IRET that faulted has not ended it (27.2.3). */
-static void vmx_windows_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injected)
+static noinline void vmx_windows_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u32 state,
+					u8 injected)
 {
 	struct vmx_fields *f = &vmx->vmcs;
-	u32 state = vmx_get(f, VMCS_GUEST_INTERRUPTIBILITY);
 	bool vectoring = vmx_get(f, VMCS_IDT_VECTORING_INFO) & VMX_INTR_VALID;
 	u32 info;
 
@@ -379,19 +390,92 @@ static void vmx_windows_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 inj
 	vmx->exit_rip = cpu->rip;
 }
 
-static void vmx_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injected)
+static __always_inline void vmx_decode(struct halo_cpu *cpu, struct vmx_cpu *vmx)
+{
+	struct halo_hwexit *x = &cpu->exit;
+	u32 reason = vmx->reason & 0xffff;
+	u8 took = reason < VMX_REASONS ? vmx_took[reason] : VMX_MORE;
+
+	x->reason = took & VMX_TOOK;
+	x->insn_avail = 0;
+	x->insn_len = 0;
+	if (took & VMX_INSN)
+		x->insn_len = vmx_vmread(VMCS_EXIT_INSN_LEN);
+	if (took & VMX_MORE || unlikely(!took))
+		vmx_exit_decode(cpu);
+}
+
+static __always_inline void vmx_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx)
+{
+	u8 injected = likely(cpu->again) ? EVENT_NONE : vmx->injected;
+	struct vmx_fields *f = &vmx->vmcs;
+	u32 info, state;
+
+	vmx_forget_exit(f);
+	vmx->launched = true;
+	cpu->arch.valid = 0;
+	cpu->rip = vmx_get_hot(f, VMCS_GUEST_RIP);
+	cpu->gpr[GPR_RSP] = vmx_get_hot(f, VMCS_GUEST_RSP);
+	cpu->rflags = vmx_get_hot(f, VMCS_GUEST_RFLAGS);
+	info = vmx_get_hot(f, VMCS_IDT_VECTORING_INFO);
+	state = vmx_get_hot(f, VMCS_GUEST_INTERRUPTIBILITY);
+	cpu->event.type = EVENT_NONE;
+	if (unlikely(info & VMX_INTR_VALID))
+		vmx_event_finish(cpu, vmx, info, injected);
+	cpu->shadow = 0;
+	if (unlikely(state || info & VMX_INTR_VALID || vmx->reason == VMX_REASON_EPT_VIOLATION ||
+		     vmx->reason == VMX_REASON_EXCEPTION_NMI)) {
+		vmx_windows_finish(cpu, vmx, state, injected);
+	} else {
+		cpu->nmi_masked = false;
+		vmx->pending_dbg = 0;
+	}
+	vmx_decode(cpu, vmx);
+}
+
+/* What can only have changed since the last exit if more was done than answering it. */
+static noinline bool vmx_prepare(struct halo_cpu *cpu, struct vmx_cpu *vmx)
 {
 	struct vmx_fields *f = &vmx->vmcs;
 
-	vmx_forget_exit(f, vmx->failed || (vmx->reason & VMX_REASON_ENTRY_FAILED));
-	if (unlikely(vmx->failed || (vmx->reason & VMX_REASON_ENTRY_FAILED)))
-		return;
-	vmx->launched = true;
-	cpu->rip = vmx_get(f, VMCS_GUEST_RIP);
-	cpu->gpr[GPR_RSP] = vmx_get(f, VMCS_GUEST_RSP);
-	cpu->rflags = vmx_get(f, VMCS_GUEST_RFLAGS);
-	vmx_event_finish(cpu, vmx, injected);
-	vmx_windows_finish(cpu, vmx, injected);
+	if (unlikely(!this_cpu_read(vmx_host.on) || !vmx->loaded)) {
+		cpu->exit.reason = HW_ENTRY_FAILED;
+		cpu->exit.code = 0;
+		return false;
+	}
+	if (unlikely(vmx->fresh))
+		vmx_vmcs_init(cpu);
+	if (unlikely(!vmx_timer_prepare(cpu, f)))
+		return false;
+	vmx->injected = cpu->event.type;
+	vmx_set(f, VMCS_GUEST_RIP, cpu->rip);
+	vmx_set(f, VMCS_GUEST_RSP, cpu->gpr[GPR_RSP]);
+	vmx_set(f, VMCS_GUEST_RFLAGS, cpu->rflags);
+	vmx_flush_prepare(cpu, f);
+	vmx_apic_prepare(cpu, f);
+	vmx_event_prepare(cpu, vmx);
+	vmx_host_prepare(f);
+	vmx_windows_prepare(cpu, vmx);
+	rdmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host.debugctl);
+	/* The host's breakpoints come and go with tasks and by IPI: not during a stay. */
+	vmx->dr_switch = vmx->dr_active || hw_breakpoint_active();
+	return true;
+}
+
+/* The rest: what an answer changes. False: the deadline has passed. */
+static __always_inline bool vmx_prepare_again(struct halo_cpu *cpu, struct vmx_cpu *vmx)
+{
+	struct vmx_fields *f = &vmx->vmcs;
+
+	if (cpu->deadline && unlikely(!vmx_timer_prepare(cpu, f)))
+		return false;
+	vmx_set_hot(f, VMCS_GUEST_RIP, cpu->rip);
+	vmx_set_hot(f, VMCS_GUEST_RSP, cpu->gpr[GPR_RSP]);
+	vmx_set_hot(f, VMCS_GUEST_RFLAGS, cpu->rflags);
+	if (unlikely(f->value[vmcs_index(VMCS_GUEST_INTERRUPTIBILITY)] || cpu->shadow ||
+		     cpu->nmi_masked))
+		vmx_windows_prepare(cpu, vmx);
+	return true;
 }
 
 /**
@@ -403,49 +487,31 @@ static void vmx_finish(struct halo_cpu *cpu, struct vmx_cpu *vmx, u8 injected)
 void vmx_run(struct halo_cpu *cpu)
 {
 	struct vmx_cpu *vmx = to_vmx(cpu);
-	struct vmx_fields *f = &vmx->vmcs;
-	u8 injected = cpu->event.type;
 
-	if (unlikely(!this_cpu_read(vmx_host.on) || !vmx->loaded)) {
-		cpu->exit.reason = HW_ENTRY_FAILED;
-		cpu->exit.code = 0;
+	if (unlikely(!(likely(cpu->again) ? vmx_prepare_again(cpu, vmx) : vmx_prepare(cpu, vmx))))
 		return;
-	}
-	if (unlikely(vmx->fresh))
-		vmx_vmcs_init(cpu);
 	if (unlikely(vmx->refresh)) {
 		vmx->refresh = false;
-		vmx_set(f, VMCS_TSC_OFFSET, cpu->tsc_offset);
+		vmx_set(&vmx->vmcs, VMCS_TSC_OFFSET, cpu->tsc_offset);
 	}
-	if (unlikely(!vmx_timer_prepare(cpu, f))) {
-		cpu->exit.reason = HW_DEADLINE;
-		return;
-	}
-	vmx_set(f, VMCS_GUEST_RIP, cpu->rip);
-	vmx_set(f, VMCS_GUEST_RSP, cpu->gpr[GPR_RSP]);
-	vmx_set(f, VMCS_GUEST_RFLAGS, cpu->rflags);
-	if (!cpu->again) {
-		vmx_flush_prepare(cpu, f);
-		vmx_apic_prepare(cpu, f);
-		vmx_event_prepare(cpu, vmx);
-		vmx_host_prepare(f);
-		rdmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host.debugctl);
-	}
-	vmx_windows_prepare(cpu, vmx);
 	halo_host_xcr0_load(vmx->cr4, cpu->xcr0);
-	halo_host_dr_load(vmx->dr, vmx->dr_active);
+	if (unlikely(vmx->dr_switch))
+		halo_host_dr_load(vmx->dr, vmx->dr_active);
 	halo_count_entry();
-	vmx_enter(cpu, vmx, vmx_l1d_prepare(vmx));
-	halo_host_dr_put();
+	if (likely(cpu->again))
+		vmx_enter_again(cpu, vmx, vmx_l1d_prepare(vmx));
+	else
+		vmx_enter_first(cpu, vmx, vmx_l1d_prepare(vmx));
+	if (unlikely(vmx->dr_switch))
+		halo_host_dr_put();
 	halo_host_xcr0_put(vmx->cr4, &cpu->xcr0);
 	/* An exit clears it. */
 	if (unlikely(vmx->host.debugctl))
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, vmx->host.debugctl);
 
-	cpu->arch.valid = 0;
-	vmx_finish(cpu, vmx, injected);
-	vmx_exit_decode(cpu);
+	if (unlikely(vmx->failed || vmx->reason & VMX_REASON_ENTRY_FAILED))
+		vmx_failed(cpu);
+	else
+		vmx_finish(cpu, vmx);
 	halo_count_exit(cpu->exit.reason);
-	if (unlikely(cpu->exit.reason == HW_MACHINE_CHECK))
-		halo_host_machine_check();
 }

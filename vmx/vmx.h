@@ -58,6 +58,8 @@ static __always_inline void vmx_vmwrite(u32 field, u64 value)
  * @cr4: CR4 as the guest sees it
  * @dr: guest DR0 to DR3 and DR6, which the VMCS does not hold
  * @dr_active: guest DR7 enables a breakpoint: load DR0 to DR3 around the guest
+ * @dr_switch: that, or the host has breakpoints
+ * @injected: type of the event that this stay began with
  * @star: MSRs of SYSCALL; in the CPU between load() and put()
  * @lstar: as @star
  * @cstar: a number only: no Intel CPU uses it
@@ -88,6 +90,8 @@ struct vmx_cpu {
 	u64 cr4;
 	u64 dr[5];
 	bool dr_active;
+	bool dr_switch;
+	u8 injected;
 	u64 star;
 	u64 lstar;
 	u64 cstar;
@@ -148,7 +152,14 @@ void vmx_load(struct halo_cpu *cpu, int pcpu);
 void vmx_put(struct halo_cpu *cpu);
 void vmx_run(struct halo_cpu *cpu);
 
-/* exit.c */
+/* exit.c; in vmx_took[], beside VMX_TOOK, the reason: the CPU tells a length; and more */
+#define VMX_TOOK	0x3f
+#define VMX_INSN	0x40
+#define VMX_MORE	0x80
+static_assert(HW_REASONS <= VMX_TOOK);
+
+extern const u8 vmx_took[VMX_REASONS];
+void vmx_failed(struct halo_cpu *cpu);
 void vmx_exit_decode(struct halo_cpu *cpu);
 
 /* entry.S */

@@ -229,10 +229,14 @@ static void an_exit_makes_the_guests_fields_unknown(void **state)
 {
 	static const u32 guest[] = {
 		VMCS_GUEST_ES_SEL, VMCS_GUEST_TR_SEL, VMCS_GUEST_PDPTE3, VMCS_GUEST_CS_LIMIT,
-		VMCS_GUEST_SS_AR, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_SYSENTER_CS,
-		VMCS_GUEST_CR3, VMCS_GUEST_FS_BASE, VMCS_GUEST_RSP, VMCS_GUEST_RFLAGS,
+		VMCS_GUEST_SS_AR, VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_CR3, VMCS_GUEST_FS_BASE,
 		VMCS_GUEST_PENDING_DBG, VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_PHYS_ADDR,
-		VMCS_EXIT_QUALIFICATION, VMCS_EXIT_INTR_INFO, VMCS_IDT_VECTORING_INFO,
+		VMCS_EXIT_QUALIFICATION, VMCS_EXIT_INTR_INFO, VMCS_EXIT_INSN_LEN,
+	};
+	/* Who lets an exit forget reads these at once. */
+	static const u32 hot[] = {
+		VMCS_GUEST_RIP, VMCS_GUEST_RSP, VMCS_GUEST_RFLAGS, VMCS_GUEST_INTERRUPTIBILITY,
+		VMCS_IDT_VECTORING_INFO,
 	};
 	static const u32 ours[] = {
 		VMCS_VPID, VMCS_EPTP, VMCS_TSC_OFFSET, VMCS_CPU_CTLS, VMCS_HOST_CR3,
@@ -248,8 +252,14 @@ static void an_exit_makes_the_guests_fields_unknown(void **state)
 			vmx_set(&f, ours[i], round / 10);
 		for (i = 0; i < ARRAY_SIZE(guest); i++)
 			vmcs[vmcs_index(guest[i])] = next();
-		vmx_forget_exit(&f, false);
+		for (i = 0; i < ARRAY_SIZE(hot); i++)
+			vmcs[vmcs_index(hot[i])] = next();
+		vmx_forget_exit(&f);
+		for (i = 0; i < ARRAY_SIZE(hot); i++)
+			vmx_get_hot(&f, hot[i]);
 		reads = 0;
+		for (i = 0; i < ARRAY_SIZE(hot); i++)
+			assert_int_equal(vmx_get(&f, hot[i]), vmcs[vmcs_index(hot[i])]);
 		for (i = 0; i < ARRAY_SIZE(ours); i++)
 			assert_int_equal(vmx_get(&f, ours[i]), round / 10);
 		assert_int_equal(reads, 0);
@@ -259,10 +269,17 @@ static void an_exit_makes_the_guests_fields_unknown(void **state)
 	}
 	/* An event that went in is not there any more; one that did not, is. */
 	vmx_set(&f, VMCS_ENTRY_INTR_INFO, VMX_INTR_VALID | 3);
-	vmx_forget_exit(&f, true);
+	vmx_forget_read_only(&f);
 	assert_int_equal(vmx_get(&f, VMCS_ENTRY_INTR_INFO), VMX_INTR_VALID | 3);
-	vmx_forget_exit(&f, false);
+	vmx_forget_exit(&f);
 	assert_int_equal(vmx_get(&f, VMCS_ENTRY_INTR_INFO), 3);
+	/* A hot field is written when its value is another than what was read. */
+	writes = 0;
+	vmx_set_hot(&f, VMCS_GUEST_RSP, vmx_get_hot(&f, VMCS_GUEST_RSP));
+	assert_int_equal(writes, 0);
+	vmx_set_hot(&f, VMCS_GUEST_RSP, f.value[vmcs_index(VMCS_GUEST_RSP)] + 8);
+	assert_int_equal(writes, 1);
+	assert_int_equal(vmx_get(&f, VMCS_GUEST_RSP), vmcs[vmcs_index(VMCS_GUEST_RSP)]);
 }
 
 int main(void)
