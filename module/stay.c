@@ -146,6 +146,15 @@ static __always_inline enum halo_stay halo_stay_hypercall(struct halo_vcpu *vcpu
 	return halo_stay_skip(vcpu, len);
 }
 
+/* May there be an interrupt to deliver that was not there at the last entry? */
+static bool halo_stay_interrupts(struct halo_vcpu *vcpu)
+{
+	/* After an EOI in memory the LAPIC does not know yet what it has pending. */
+	if (halo_hw.virt_intr || vcpu->pv.eoi_offered)
+		return vcpu->lapic.changed || vcpu->pv.eoi_offered;
+	return halo_lapic_pending(&vcpu->lapic) >= 0;
+}
+
 static __always_inline enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool write)
 {
 	unsigned int len = halo_stay_length(vcpu, write ? HALO_INSN_WRMSR : HALO_INSN_RDMSR);
@@ -156,10 +165,8 @@ static __always_inline enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool
 		return STAY_NOT;
 	vcpu->lapic.stale |= halo_hw.virt_intr;
 	halo_msr_own(vcpu, index, write, len);
-	/* A deadline that has passed is an interrupt now. */
 	if (vcpu->cpu.event.type != EVENT_NONE || vcpu->cpu.arch.dirty ||
-	    (write && (halo_hw.virt_intr ? vcpu->lapic.changed :
-					   halo_lapic_pending(&vcpu->lapic) >= 0)))
+	    (write && halo_stay_interrupts(vcpu)))
 		return STAY_OVER;
 	return STAY_ON;
 }
