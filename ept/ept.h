@@ -71,6 +71,7 @@ struct halo_mem_config {
  * @lock: see the chapter above
  * @gpt: tables; shared or exclusive by @lock, see gpt.h
  * @slots: sorted slots, replaced as a whole; SRCU or @lock
+ * @older: tables that @slots still has behind it
  * @srcu: readers of @slots that use user addresses
  * @last: index of the slot last found; a hint, any value is safe
  * @level: of the leaf last mapped; a hint: a table is not got for nothing
@@ -88,6 +89,7 @@ struct halo_mem {
 	rwlock_t lock;
 	struct gpt gpt;
 	struct halo_slots __rcu *slots;
+	unsigned int older;
 	struct srcu_struct srcu;
 	unsigned int last;
 	int level;
@@ -145,6 +147,7 @@ static inline bool halo_mem_under_way(const struct halo_mem *mem, unsigned long 
 }
 
 void halo_mem_zap(struct halo_mem *mem, u64 start, u64 end, struct gpt_zapped *zapped);
+void halo_mem_free_slots(struct halo_slots *slots);
 void halo_mem_free_tables(struct halo_mem *mem, struct gpt_zapped *zapped, bool sleep);
 
 #endif /* HALO_EPT_H */

@@ -196,6 +196,21 @@ static bool cursor_descends(const struct cursor *c)
 	return !c->whole || !IS_ALIGNED(c->gpa, span) || c->end - c->gpa < span;
 }
 
+/* A table has many empty entries: go to the next in this one that is not, or the last. */
+static void cursor_skip(struct cursor *c)
+{
+	const u64 span = gpt_span(c->level);
+
+	while (!c->value) {
+		u64 next = (c->gpa | (span - 1)) + 1;
+
+		if (next >= c->end || !entry_index(next, c->level))
+			return;
+		c->gpa = next;
+		c->value = READ_ONCE(*++c->entry);
+	}
+}
+
 static bool cursor_next(struct cursor *c)
 {
 	bool same_table = false;
@@ -214,12 +229,14 @@ static bool cursor_next(struct cursor *c)
 		c->entry = c->g->root + entry_index(c->gpa, c->level);
 	}
 	c->value = READ_ONCE(*c->entry);
-	while (cursor_descends(c)) {
+	for (;;) {
+		cursor_skip(c);
+		if (!cursor_descends(c))
+			return true;
 		c->level--;
 		c->entry = entry_table(c->g, c->value) + entry_index(c->gpa, c->level);
 		c->value = READ_ONCE(*c->entry);
 	}
-	return true;
 }
 
 static bool cursor_at_leaf(const struct cursor *c)
@@ -561,7 +578,7 @@ bool gpt_free(struct gpt *g, struct gpt_zapped *zapped, unsigned int budget)
 
 		zapped->head = g->ops->next(table);
 		for (i = 0; level > GPT_LEVEL_4K && i < GPT_ENTRIES; i++) {
-			if (entry_is_table(g, table[i], level))
+			if (table[i] && entry_is_table(g, table[i], level))
 				defer(g, zapped, entry_table(g, table[i]), level - 1);
 		}
 		g->ops->free(g->ctx, table);

@@ -605,6 +605,6 @@ void halo_mem_destroy(struct halo_mem *mem)
 	/* Calls notifier_release() unless the mm's end did; drops the mm. */
 	mmu_notifier_unregister(&mem->notifier, mem->mm);
 	cleanup_srcu_struct(&mem->srcu);
-	kvfree(rcu_dereference_protected(mem->slots, true));
+	halo_mem_free_slots(rcu_dereference_protected(mem->slots, true));
 	gpt_destroy(&mem->gpt);
 }

@@ -12,6 +12,10 @@
  * not find the slot any more and would leave its pages mapped. A fault that is
  * under way with the old slot sees mem->seq moved and starts over. When the
  * change returns, nobody reads, writes or maps through the old slot.
+ *
+ * Where there was no old slot, nobody needs to be waited for: the old table then
+ * stays behind the new one, a few of them at most. So a VM that is being built does
+ * not sit through a grace period for each of its slots.
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -19,6 +23,23 @@
 #include <linux/uaccess.h>
 
 #include "ept.h"
+
+/* Old tables kept at most. */
+#define OLDER_MAX	8
+
+/**
+ * halo_mem_free_slots() - free a table and those behind it
+ * @slots: the table, which nobody reads any more, or NULL
+ */
+void halo_mem_free_slots(struct halo_slots *slots)
+{
+	while (slots) {
+		struct halo_slots *older = slots->older;
+
+		kvfree(slots);
+		slots = older;
+	}
+}
 
 /* The caller serializes changes; nobody else can replace the table. */
 static struct halo_slots *slots_own(struct halo_mem *mem)
@@ -74,6 +95,7 @@ int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 byte
 		return err;
 	}
 
+	new->older = old;
 	write_lock(&mem->lock);
 	rcu_assign_pointer(mem->slots, new);
 	mem->seq++;
@@ -82,8 +104,12 @@ int halo_mem_set_slot(struct halo_mem *mem, u32 id, u32 flags, u64 gpa, u64 byte
 	write_unlock(&mem->lock);
 
 	halo_mem_free_tables(mem, &zapped, true);
-	synchronize_srcu_expedited(&mem->srcu);
-	kvfree(old);
+	if (gone.bytes || ++mem->older > OLDER_MAX) {
+		synchronize_srcu_expedited(&mem->srcu);
+		new->older = NULL;
+		halo_mem_free_slots(old);
+		mem->older = 0;
+	}
 	return 0;
 }
 

@@ -35,10 +35,12 @@ struct halo_slot {
 
 /**
  * struct halo_slots - all slots of a VM, by rising @gpa
+ * @older: the table that this one replaced, if it may still be read
  * @count: how many
  * @slot: them
  */
 struct halo_slots {
+	struct halo_slots *older;
 	u32 count;
 	struct halo_slot slot[];
 };

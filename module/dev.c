@@ -4,7 +4,8 @@
  *
  * Loading finds out what the CPU is and touches nothing.  The first VM switches
  * the hardware on, the last one off; both under halo_hw_lock, the outermost
- * lock of all.  A CPU that can't be used does not keep the module from loading:
+ * lock of all.  The memory that this takes is got once and kept until the module
+ * goes.  A CPU that can't be used does not keep the module from loading:
  * HALO_GET_CAP says why, and HALO_CREATE_VM refuses.
  */
 #include <linux/fs.h>
@@ -18,10 +19,11 @@
 const struct halo_backend *halo_be;
 struct halo_caps halo_hw;
 struct halo_cpuid_table *halo_cpuid_host;
+struct halo_cpuid_caps halo_cpuid_host_caps;
 
 static DEFINE_MUTEX(halo_hw_lock);
 static unsigned int halo_hw_users;
-static bool halo_notifiers_on;
+static bool halo_set_up;
 
 /* Who holds the hardware, and what to do about it. */
 static void halo_busy_text(char *text, size_t room)
@@ -53,26 +55,22 @@ int halo_hw_get(void)
 	mutex_lock(&halo_hw_lock);
 	if (halo_hw_users++)
 		goto out;
-	err = halo_be->setup();
-	if (err)
-		goto fail;
+	if (!halo_set_up) {
+		err = halo_be->setup();
+		if (err)
+			goto fail;
+		/* It patches the scheduler's text, on all CPUs. */
+		preempt_notifier_inc();
+		halo_set_up = true;
+	}
 	err = halo_host_hw_claim(halo_be);
 	if (err) {
-		halo_be->teardown();
 		halo_busy_text(text, sizeof(text));
 		pr_info_ratelimited("halo: busy: %s\n", text);
 	}
 fail:
 	if (err)
 		halo_hw_users--;
-	if (!err && !halo_notifiers_on) {
-		/*
-		 * Off again with the module only: it patches the scheduler's text on
-		 * all CPUs, which is much to do for each VM that is alone.
-		 */
-		preempt_notifier_inc();
-		halo_notifiers_on = true;
-	}
 out:
 	mutex_unlock(&halo_hw_lock);
 	return err;
@@ -84,10 +82,8 @@ out:
 void halo_hw_put(void)
 {
 	mutex_lock(&halo_hw_lock);
-	if (--halo_hw_users == 0) {
+	if (--halo_hw_users == 0)
 		halo_host_hw_release();
-		halo_be->teardown();
-	}
 	mutex_unlock(&halo_hw_lock);
 }
 
@@ -319,6 +315,7 @@ static int halo_cpuid_init(void)
 	if (!halo_cpuid_host)
 		return -ENOMEM;
 	halo_cpuid_supported(halo_cpuid_host, &host);
+	halo_cpuid_caps(halo_cpuid_host, &halo_cpuid_host_caps);
 	return 0;
 }
 
@@ -355,8 +352,10 @@ static void __exit halo_exit(void)
 {
 	misc_deregister(&halo_misc);
 	halo_stats_exit();
-	if (halo_notifiers_on)
+	if (halo_set_up) {
 		preempt_notifier_dec();
+		halo_be->teardown();
+	}
 	kvfree(halo_cpuid_host);
 }
 

@@ -207,28 +207,25 @@ undo:
 int halo_state_commit(struct halo_vcpu *vcpu)
 {
 	u64 groups = READ_ONCE(vcpu->state->commit);
-	struct halo_state *s;
-	int err = -EINVAL;
+	struct halo_state s;
+	int err;
 
 	if (likely(!groups))
 		return 0;
-	s = kmemdup(vcpu->state, sizeof(*s), GFP_KERNEL_ACCOUNT);
-	if (!s)
-		return -ENOMEM;
-	if (!halo_state_valid(vcpu, s, groups))
-		goto out;
+	memcpy(&s, vcpu->state, sizeof(s));
+	/* What is checked is what is loaded: the user's page is not read again. */
+	barrier();
+	if (!halo_state_valid(vcpu, &s, groups))
+		return -EINVAL;
 	/* MSRs first: they alone can still be refused. */
 	if (groups & HALO_STATE_MSRS) {
-		err = halo_msrs_load(vcpu, s);
+		err = halo_msrs_load(vcpu, &s);
 		if (err)
-			goto out;
+			return err;
 	}
-	halo_state_load(vcpu, s, groups);
+	halo_state_load(vcpu, &s, groups);
 	WRITE_ONCE(vcpu->state->commit, 0);
-	err = 0;
-out:
-	kfree(s);
-	return err;
+	return 0;
 }
 
 /**

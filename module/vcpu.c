@@ -59,6 +59,13 @@ void halo_vcpu_reset(struct halo_vcpu *vcpu, bool init)
 	vcpu->cpu.flush_tlb = true;
 }
 
+static void halo_vcpu_cpuid(struct halo_vcpu *vcpu, const struct halo_cpuid_table *table)
+{
+	if (vcpu->cpuid != halo_cpuid_host)
+		kvfree(vcpu->cpuid);
+	vcpu->cpuid = table;
+}
+
 /**
  * halo_vcpu_free() - free what halo_vcpu_create() built
  * @vcpu: the vCPU, which nobody can reach any more
@@ -69,7 +76,7 @@ void halo_vcpu_free(struct halo_vcpu *vcpu)
 	halo_be->cpu_fini(&vcpu->cpu);
 	vfree(vcpu->areas);
 	free_page((unsigned long)vcpu->cpu.apic_page);
-	kvfree(vcpu->cpuid);
+	halo_vcpu_cpuid(vcpu, NULL);
 	put_pid(rcu_dereference_protected(vcpu->pid, true));
 	mutex_destroy(&vcpu->lock);
 	kfree(vcpu);
@@ -113,10 +120,11 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->cpu.pcpu = -1;
 	mutex_init(&vcpu->lock);
 	rcuwait_init(&vcpu->wait);
-	vcpu->cpuid = kvzalloc(sizeof(*vcpu->cpuid), GFP_KERNEL_ACCOUNT);
+	vcpu->cpuid = halo_cpuid_host;
+	vcpu->caps = halo_cpuid_host_caps;
 	err = -ENOMEM;
 	vcpu->cpu.apic_page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vcpu->cpuid || !vcpu->cpu.apic_page)
+	if (!vcpu->cpu.apic_page)
 		goto free;
 	err = halo_be->cpu_init(&vcpu->cpu);
 	if (err)
@@ -127,8 +135,6 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	err = halo_vcpu_areas(vcpu, arg->ring_entries);
 	if (err)
 		goto free;
-	*vcpu->cpuid = *halo_cpuid_host;
-	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
 	vcpu->cpu.tsc_offset = vm->tsc_offset;
 	halo_irq_init(vcpu);
@@ -230,15 +236,16 @@ static long halo_vcpu_set_cpuid(void *obj, void *arg)
 	if (!table)
 		goto out;
 	err = halo_cpuid_set(table, entries, c->count);
-	if (err)
+	if (err) {
+		kvfree(table);
 		goto out;
+	}
 	halo_cpuid_clamp(table, halo_cpuid_host);
-	swap(table, vcpu->cpuid);
+	halo_vcpu_cpuid(vcpu, table);
 	halo_cpuid_caps(vcpu->cpuid, &vcpu->caps);
 	vcpu->lapic.phys_bits = vcpu->caps.maxphyaddr;
 	halo_be->refresh(&vcpu->cpu);
 out:
-	kvfree(table);
 	kvfree(entries);
 	return err;
 }

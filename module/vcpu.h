@@ -248,7 +248,7 @@ struct halo_count {
  * @triple: a fault in the delivery of a double fault
  * @mp_state: HALO_MP_*
  * @nmi_pending: an NMI waits
- * @cpuid: CPUID table
+ * @cpuid: CPUID table; the host's, which is shared, until another one is set
  * @caps: what follows from it
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
@@ -298,7 +298,7 @@ struct halo_vcpu {
 
 	u32 mp_state;
 	bool nmi_pending;
-	struct halo_cpuid_table *cpuid;
+	const struct halo_cpuid_table *cpuid;
 	struct halo_cpuid_caps caps;
 	struct fpu_guest fpu;
 	bool loaded;
@@ -338,6 +338,7 @@ struct halo_vcpu {
 extern const struct halo_backend *halo_be;
 extern struct halo_caps halo_hw;
 extern struct halo_cpuid_table *halo_cpuid_host;
+extern struct halo_cpuid_caps halo_cpuid_host_caps;
 
 static inline struct halo_vcpu *to_vcpu(struct halo_cpu *cpu)
 {

@@ -54,9 +54,12 @@ static void svm_vmcb_init(struct halo_cpu *cpu)
 	struct svm_vmcb *v = svm->vmcb;
 	unsigned int i;
 
-	memset(v, 0, sizeof(*v));
+	/* A page that is new is zero. */
+	if (v->iopm_pa)
+		memset(v, 0, sizeof(*v));
 	for (i = 0; i < SVM_INTERCEPTS; i++)
-		svm_intercept(v, i, svm_take[i]);
+		if (svm_take[i])
+			v->intercept[i / 32] |= BIT(i % 32);
 	v->iopm_pa = svm_iopm_pa;
 	v->msrpm_pa = svm_msrpm_pa;
 	v->np_control = SVM_NP_ENABLE;
