@@ -248,6 +248,7 @@ struct halo_hwexit {
  * @xcr0: guest XCR0; loaded around the guest while CR4.OSXSAVE
  * @again: nothing was done since the last exit but answer it: no event to inject, no
  *	change of windows, root or TLB; interrupts have been off
+ * @rcu_told: for halo_host_guest_enter()
  * @pcpu: the CPU it is loaded on, -1 = none
  * @flushes: counts TLB flushes
  * @be: the backend's own
@@ -277,6 +278,7 @@ struct halo_cpu {
 	u64 eoi_exits[4];
 	u64 xcr0;
 	bool again;
+	unsigned long rcu_told;
 	int pcpu;
 	u64 flushes;
 	void *be;

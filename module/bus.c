@@ -4,8 +4,7 @@
  *
  * The zone table decides.  A doorbell's write signals its eventfd, a posted write goes
  * into the exit ring, and the guest goes on at once: both happen here, in the run loop,
- * without a lock or an allocation.  What needs an answer is made an exit for
- * halo_forward().
+ * without a lock or an allocation.  What needs an answer is for halo_ask().
  *
  * halo_access() is for the owner of the vCPU.  The table is replaced under vm->lock and
  * read under RCU: when SET_ZONE returns, no vCPU acts on the old one, and only then is a
@@ -16,38 +15,16 @@
 #include "trace.h"
 #include "vcpu.h"
 
-static const u8 halo_exit_type[HALO_NR_BUSES] = {
-	[HALO_BUS_PIO] = HALO_EXIT_PIO,
-	[HALO_BUS_MMIO] = HALO_EXIT_MMIO,
-	[HALO_BUS_MSR] = HALO_EXIT_MSR,
-	[HALO_BUS_HYPERCALL] = HALO_EXIT_HYPERCALL,
-};
-
-static void halo_access_exit(const struct halo_vcpu *vcpu, const struct halo_access *a, u16 flags,
-			     struct halo_exit *x)
-{
-	*x = (struct halo_exit){
-		.type = halo_exit_type[a->bus],
-		.flags = flags | (a->write ? HALO_EXIT_F_WRITE : 0),
-		.size = a->size,
-		.insn_len = a->insn_len,
-		.vcpu = vcpu->id,
-		.addr = a->addr,
-		.data = a->write ? a->value : 0,
-		.cookie = a->cookie,
-		.rip = vcpu->cpu.rip,
-	};
-}
-
 /* Into the ring, and on. False: there is no room, or it is broken. */
 static bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a)
 {
-	struct halo_exit x;
+	struct halo_exit *x = halo_ring_next(&vcpu->rings);
 
-	halo_access_exit(vcpu, a, HALO_EXIT_F_POSTED, &x);
-	if (unlikely(halo_ring_push(&vcpu->rings, &x)))
+	if (IS_ERR(x))
 		return false;
-	trace_halo_user_exit(vcpu, &x, 0);
+	halo_exit_fill(vcpu, a, x);
+	halo_ring_give(&vcpu->rings, x, false);
+	trace_halo_user_exit(vcpu, x, 0);
 	halo_announce(vcpu);
 	vcpu->count.posted++;
 	return true;
@@ -64,15 +41,14 @@ static void halo_bell(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone)
  * @vcpu: the vCPU
  * @a: the access; once DONE, @a->value is a constant zone's value, else 0
  *
- * Return: ACCESS_DONE; ACCESS_ASK with vcpu->exit ready for halo_forward(); ACCESS_NONE
- * if it is in no zone of the MSR or hypercall bus; ACCESS_DENY.
+ * Return: ACCESS_DONE; ACCESS_ASK: halo_ask() follows; ACCESS_NONE if it is in no zone of
+ * the MSR or hypercall bus; ACCESS_DENY.
  */
 enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a)
 {
 	const struct halo_zone_table *table;
 	const struct halo_zone_desc *zone;
 	unsigned int size = a->bus <= HALO_BUS_MMIO ? a->size : 1;
-	u16 how = HALO_EXIT_F_SYNC;
 	u8 mode = HALO_ZONE_SYNC;
 
 	rcu_read_lock();
@@ -90,21 +66,22 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 	}
 	rcu_read_unlock();
 
-	if (!zone && a->bus > HALO_BUS_MMIO)
-		return ACCESS_NONE;
+	a->flags = HALO_EXIT_F_SYNC;
+	if (mode == HALO_ZONE_SYNC)
+		return likely(zone || a->bus <= HALO_BUS_MMIO) ? ACCESS_ASK : ACCESS_NONE;
 	if (mode == HALO_ZONE_CONST)
 		return ACCESS_DONE;
 	if (mode == HALO_ZONE_DENY)
 		return ACCESS_DENY;
-	if (a->write && (mode == HALO_ZONE_DOORBELL ||
-			 (mode == HALO_ZONE_POSTED && likely(halo_post(vcpu, a))))) {
-		a->value = 0;
-		return ACCESS_DONE;
+	if (!a->write)
+		return ACCESS_ASK;
+	if (mode == HALO_ZONE_POSTED) {
+		a->flags = HALO_EXIT_F_POSTED;
+		if (unlikely(!halo_post(vcpu, a)))
+			return ACCESS_ASK;
 	}
-	if (mode == HALO_ZONE_POSTED && a->write)
-		how = HALO_EXIT_F_POSTED;
-	halo_access_exit(vcpu, a, how, &vcpu->exit);
-	return ACCESS_ASK;
+	a->value = 0;
+	return ACCESS_DONE;
 }
 
 /**

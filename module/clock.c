@@ -6,6 +6,9 @@
  * Guest time is the guest's TSC scaled by constants that were fixed when the VM
  * was made, the same for all vCPUs: it is monotonic over all of them without
  * being written again (PVCLOCK_TSC_STABLE_BIT), as long as the host's TSC is.
+ *
+ * A host that sleeps may start its TSC anew: each vCPU, when it is loaded next, adds
+ * what was lost to its offset, and what it knows in host TSC is moved along.
  */
 #include <linux/clocksource.h>
 #include <linux/ktime.h>
@@ -64,8 +67,8 @@ void halo_clock_init(struct halo_vm *vm)
 {
 	clocks_calc_mult_shift(&vm->clock_mul, &vm->clock_shift, tsc_khz ?: 1000000,
 			       NSEC_PER_MSEC, 0);
-	vm->tsc_base = rdtsc();
-	vm->tsc_offset = -vm->tsc_base;
+	spin_lock_init(&vm->clock_lock);
+	vm->tsc_offset = -(rdtsc() + halo_host_tsc_lost);
 	vm->boot_ns = ktime_get_real_ns();
 }
 
@@ -74,16 +77,21 @@ static int halo_clock_write(struct halo_vcpu *vcpu)
 {
 	struct halo_mem *mem = &vcpu->vm->mem;
 	u64 gpa = vcpu->msr.pv_system_time & ~1ull;
+	struct halo_vm *vm = vcpu->vm;
 	struct pvclock_vcpu_time_info t = {
 		/* The guest shifts to the left first, and by 32 to the right at last. */
-		.tsc_to_system_mul = vcpu->vm->clock_mul,
-		.tsc_shift = 32 - vcpu->vm->clock_shift,
-		.flags = PVCLOCK_TSC_STABLE_BIT,
-		/* The VM's beginning on every vCPU: no two round differently. */
-		.tsc_timestamp = vcpu->vm->tsc_base + vcpu->cpu.tsc_offset,
-		.system_time = 0,
+		.tsc_to_system_mul = vm->clock_mul,
+		.tsc_shift = 32 - vm->clock_shift,
+		.flags = PVCLOCK_TSC_STABLE_BIT | (vcpu->pv.stopped ? PVCLOCK_GUEST_STOPPED : 0),
 	};
 	int err;
+
+	/* The same moment on every vCPU: no two round differently. */
+	spin_lock(&vm->clock_lock);
+	t.system_time = vm->clock_ns;
+	t.tsc_timestamp = vm->tsc_base + vcpu->cpu.tsc_offset - vcpu->tsc_lost - vm->tsc_offset;
+	spin_unlock(&vm->clock_lock);
+	vcpu->pv.stopped = false;
 
 	err = halo_mem_read(mem, gpa, &t.version, sizeof(t.version));
 	if (err)
@@ -100,6 +108,112 @@ static int halo_clock_write(struct halo_vcpu *vcpu)
 	smp_wmb();	/* and before it is even again */
 	t.version++;
 	return halo_mem_write(mem, gpa, &t.version, sizeof(t.version));
+}
+
+/**
+ * halo_clock_update() - the VM's time was set: the record anew, at the next chance
+ * @vcpu: the vCPU
+ */
+void halo_clock_update(struct halo_vcpu *vcpu)
+{
+	if (vcpu->msr.pv_system_time & 1)
+		halo_clock_write(vcpu);
+}
+
+/**
+ * halo_clock_lost() - the host's TSC has gone back since the vCPU was loaded last
+ * @vcpu: the vCPU, about to be loaded
+ * @lost: by how much in all, since the module was loaded
+ */
+void halo_clock_lost(struct halo_vcpu *vcpu, u64 lost)
+{
+	u64 delta = lost - vcpu->tsc_lost;
+
+	vcpu->tsc_lost = lost;
+	vcpu->cpu.tsc_offset += delta;
+	if (vcpu->cpu.deadline)
+		vcpu->cpu.deadline = vcpu->cpu.deadline > delta ? vcpu->cpu.deadline - delta : 1;
+	halo_be->refresh(&vcpu->cpu);
+}
+
+/* Host TSC and real time of one moment; the VM's TSC of it. */
+static u64 halo_clock_moment(const struct halo_vm *vm, u64 *real, u64 *boot)
+{
+	unsigned long flags;
+	u64 tsc;
+
+	local_irq_save(flags);
+	tsc = rdtsc_ordered();
+	*real = ktime_get_real_ns();
+	*boot = ktime_get_boottime_ns();
+	local_irq_restore(flags);
+	return tsc + halo_host_tsc_lost + vm->tsc_offset;
+}
+
+static u64 halo_clock_ns(const struct halo_vm *vm, u64 tsc)
+{
+	return vm->clock_ns + mul_u64_u32_shr(tsc - vm->tsc_base, vm->clock_mul, vm->clock_shift);
+}
+
+/**
+ * halo_clock_get() - HALO_VM_GET_CLOCK
+ * @obj: the VM
+ * @arg: struct halo_clock
+ *
+ * Return: 0.
+ */
+long halo_clock_get(void *obj, void *arg)
+{
+	struct halo_clock *c = arg;
+	struct halo_vm *vm = obj;
+
+	c->tsc = halo_clock_moment(vm, &c->realtime_ns, &c->boottime_ns);
+	spin_lock(&vm->clock_lock);
+	c->clock_ns = halo_clock_ns(vm, c->tsc);
+	spin_unlock(&vm->clock_lock);
+	return 0;
+}
+
+/**
+ * halo_clock_set() - HALO_VM_SET_CLOCK
+ * @obj: the VM
+ * @arg: struct halo_clock
+ *
+ * Return: 0; -EINVAL.
+ */
+long halo_clock_set(void *obj, void *arg)
+{
+	const struct halo_clock *c = arg;
+	u64 tsc, real, boot, ns = c->clock_ns;
+	struct halo_vm *vm = obj;
+	unsigned int i;
+
+	if ((c->flags & ~(HALO_CLOCK_REALTIME | HALO_CLOCK_STOPPED)) || c->tsc ||
+	    c->boottime_ns || memchr_inv(c->reserved, 0, sizeof(c->reserved)))
+		return -EINVAL;
+	tsc = halo_clock_moment(vm, &real, &boot);
+	if (c->flags & HALO_CLOCK_REALTIME) {
+		if (c->realtime_ns > real)
+			return -EINVAL;
+		ns += real - c->realtime_ns;
+	} else if (c->realtime_ns) {
+		return -EINVAL;
+	}
+	if ((s64)ns < 0)
+		return -EINVAL;
+	spin_lock(&vm->clock_lock);
+	vm->tsc_base = tsc;
+	vm->clock_ns = ns;
+	vm->boot_ns = real - ns;
+	spin_unlock(&vm->clock_lock);
+	for (i = 0; i < halo_vm_vcpus(vm); i++) {
+		if (c->flags & HALO_CLOCK_STOPPED)
+			WRITE_ONCE(vm->vcpus[i]->pv.stopped, true);
+		set_bit(REQ_CLOCK, &vm->vcpus[i]->requests);
+		smp_mb__after_atomic();	/* the request before the mode */
+		halo_vcpu_kick(vm->vcpus[i]);
+	}
+	return 0;
 }
 
 /**
@@ -127,7 +241,7 @@ int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value)
 int halo_clock_wall(struct halo_vcpu *vcpu, u64 value)
 {
 	struct pvclock_wall_clock w = {};
-	u64 ns = vcpu->vm->boot_ns;
+	u64 ns = READ_ONCE(vcpu->vm->boot_ns);
 	u32 rem;
 
 	vcpu->msr.pv_wall_clock = value;

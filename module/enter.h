@@ -10,16 +10,24 @@
 #include <linux/ftrace.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
+#include <linux/jiffies.h>
 #include <linux/kvm_host.h>
 
 /**
  * halo_host_guest_enter() - what stands before an entry; interrupts are off
- * @again: nothing happened since the last exit that RCU could care about: it need not
- *	be told of a quiescent state once more.  The host's timer tick ends such a chain.
+ * @told: jiffies when RCU was last told that this vCPU enters a guest
+ * @again: interrupts have been off since the last exit, so there was no tick
+ *
+ * An entry is a quiescent state, which RCU wants to hear of.  It takes no interest in
+ * more than one a tick: its grace periods are driven by ticks, and the expedited ones by
+ * an interrupt that ends the stay.  A CPU without ticks tracks its context instead.
  */
-static __always_inline void halo_host_guest_enter(bool again)
+static __always_inline void halo_host_guest_enter(unsigned long *told, bool again)
 {
-	if (!again || context_tracking_enabled()) {
+	unsigned long now = READ_ONCE(jiffies);
+
+	if ((!again && unlikely(*told != now)) || context_tracking_enabled()) {
+		*told = now;
 		guest_state_enter_irqoff();
 		return;
 	}

@@ -11,10 +11,68 @@
 
 static enum halo_next halo_forward_push(struct halo_vcpu *vcpu);
 
+/* One names the bus, the other what is said of it. */
+static_assert(HALO_EXIT_PIO == HALO_BUS_PIO + 1 && HALO_EXIT_MMIO == HALO_BUS_MMIO + 1 &&
+	      HALO_EXIT_MSR == HALO_BUS_MSR + 1 && HALO_EXIT_HYPERCALL == HALO_BUS_HYPERCALL + 1);
+
 static enum halo_next halo_stop(struct halo_vcpu *vcpu, int err)
 {
 	vcpu->error = err;
 	return NEXT_STOP;
+}
+
+/**
+ * halo_exit_fill() - an access as an exit
+ * @vcpu: the vCPU
+ * @a: the access
+ * @x: out: all fields but @seq
+ */
+void halo_exit_fill(const struct halo_vcpu *vcpu, const struct halo_access *a,
+		    struct halo_exit *x)
+{
+	unsigned int n = vcpu->bytes_len;
+
+	x->type = a->bus + 1;
+	x->flags = a->flags | (a->write ? HALO_EXIT_F_WRITE : 0);
+	x->size = a->size;
+	x->insn_len = a->insn_len;
+	x->vcpu = vcpu->id;
+	x->addr = a->addr;
+	x->data = a->write ? a->value : 0;
+	x->cookie = a->cookie;
+	x->rip = vcpu->cpu.rip;
+	memset(x->insn, 0, sizeof(x->insn));
+	if (unlikely(n))
+		memcpy(x->insn, vcpu->bytes, min_t(unsigned int, n, sizeof(x->insn)));
+}
+
+/**
+ * halo_ask() - an access is for userspace
+ * @vcpu: the vCPU
+ * @a: the access, as halo_access() left it
+ * @kind: what the reply is for
+ *
+ * Return: as halo_forward(); RESUME after one that is POSTED.
+ */
+enum halo_next halo_ask(struct halo_vcpu *vcpu, const struct halo_access *a,
+			enum halo_pend_kind kind)
+{
+	struct halo_exit *x;
+
+	vcpu->pending.kind = kind;
+	/* Who serves the ring may look at STATE as soon as it sees the exit. */
+	if (vcpu->parked)
+		halo_state_provide(vcpu);
+	x = halo_ring_next(&vcpu->rings);
+	if (IS_ERR(x) || unlikely(a->flags & HALO_EXIT_F_POSTED)) {
+		halo_exit_fill(vcpu, a, &vcpu->exit);
+		return halo_forward_push(vcpu);
+	}
+	halo_exit_fill(vcpu, a, x);
+	halo_ring_give(&vcpu->rings, x, true);
+	trace_halo_user_exit(vcpu, x, 0);
+	vcpu->count.user_exits++;
+	return NEXT_FORWARD;
 }
 
 /**

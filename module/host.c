@@ -33,15 +33,13 @@
 #endif
 
 u64 halo_host_xcr0;
+/* By how much the host's TSC has gone back while it slept; changed with one CPU running. */
+u64 halo_host_tsc_lost;
+static u64 host_tsc_asleep;
 
 static const struct halo_backend *host_be;
-/* An MSR's value when the host has it, and what is in the register. */
-struct host_msr {
-	u64 host;
-	u64 now;
-};
-
-static DEFINE_PER_CPU(struct host_msr, host_msrs[HOST_MSRS]);
+DEFINE_PER_CPU(struct halo_host_msr_value, halo_host_msrs[HOST_MSRS]);
+DEFINE_PER_CPU(unsigned long, halo_host_msrs_guest);
 static DEFINE_PER_CPU(u64, host_last_vcpu);
 static atomic_t host_hw_errors;
 
@@ -64,29 +62,31 @@ static const u32 host_msr_index[HOST_MSRS] = {
 };
 
 /**
- * halo_host_msr_load() - a guest's value into this CPU
+ * halo_host_msr_change() - halo_host_msr_load(), where it is another value
  * @msr: which
- * @value: checked when the guest set it; preemption is off
+ * @value: for it
  */
-void halo_host_msr_load(enum halo_host_msr msr, u64 value)
+void halo_host_msr_change(enum halo_host_msr msr, u64 value)
 {
-	struct host_msr *m = this_cpu_ptr(&host_msrs[msr]);
+	struct halo_host_msr_value *m = this_cpu_ptr(&halo_host_msrs[msr]);
 
-	if (value == m->now)
-		return;
 	wrmsrl(host_msr_index[msr], value);
 	m->now = value;
+	if (value == m->host)
+		this_cpu_and(halo_host_msrs_guest, ~BIT(msr));
+	else
+		this_cpu_or(halo_host_msrs_guest, BIT(msr));
 }
 
 /**
- * halo_host_msrs_put() - the host's values again; preemption is off
+ * halo_host_msrs_restore() - halo_host_msrs_put(), where there is something to do
  */
-void halo_host_msrs_put(void)
+void halo_host_msrs_restore(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < HOST_MSRS; i++)
-		halo_host_msr_load(i, this_cpu_read(host_msrs[i].host));
+		halo_host_msr_load(i, this_cpu_read(halo_host_msrs[i].host));
 }
 
 /* One that the CPU lacks stays 0 and 0, and is never written. */
@@ -95,12 +95,13 @@ static void host_msrs_note(void)
 	unsigned int i;
 
 	for (i = 0; i < HOST_MSRS; i++) {
-		struct host_msr *m = this_cpu_ptr(&host_msrs[i]);
+		struct halo_host_msr_value *m = this_cpu_ptr(&halo_host_msrs[i]);
 
 		if (rdmsrl_safe(host_msr_index[i], &m->host))
 			m->host = 0;
 		m->now = m->host;
 	}
+	this_cpu_write(halo_host_msrs_guest, 0);
 }
 
 /**
@@ -158,12 +159,18 @@ static int host_cpu_down(unsigned int cpu)
 
 static int host_suspend(HOST_PM_ARG)
 {
+	host_tsc_asleep = rdtsc();
 	host_hw_off(NULL);
 	return 0;
 }
 
 static void host_resume(HOST_PM_ARG)
 {
+	u64 now = rdtsc();
+
+	/* Firmware may start it anew: no guest's may go back with it. */
+	if (now < host_tsc_asleep)
+		halo_host_tsc_lost += host_tsc_asleep - now;
 	host_hw_on(NULL);
 }
 

@@ -38,6 +38,7 @@ struct halo_backend;
 
 /* XCR0 as the host kernel runs with it; the same on all CPUs. */
 extern u64 halo_host_xcr0;
+extern u64 halo_host_tsc_lost;
 
 void halo_host_init(void);
 
@@ -124,8 +125,43 @@ enum halo_host_msr {
 	HOST_MSRS
 };
 
-void halo_host_msr_load(enum halo_host_msr msr, u64 value);
-void halo_host_msrs_put(void);
+/**
+ * struct halo_host_msr_value - an MSR on a CPU
+ * @host: its value when the host has it
+ * @now: and at present
+ */
+struct halo_host_msr_value {
+	u64 host;
+	u64 now;
+};
+
+DECLARE_PER_CPU(struct halo_host_msr_value, halo_host_msrs[HOST_MSRS]);
+
+void halo_host_msr_change(enum halo_host_msr msr, u64 value);
+void halo_host_msrs_restore(void);
+
+/**
+ * halo_host_msr_load() - a guest's value into this CPU
+ * @msr: which
+ * @value: checked when the guest set it; preemption is off
+ */
+static inline void halo_host_msr_load(enum halo_host_msr msr, u64 value)
+{
+	if (unlikely(__this_cpu_read(halo_host_msrs[msr].now) != value))
+		halo_host_msr_change(msr, value);
+}
+
+/* Which of them hold a guest's value on this CPU. */
+DECLARE_PER_CPU(unsigned long, halo_host_msrs_guest);
+
+/**
+ * halo_host_msrs_put() - the host's values again; preemption is off
+ */
+static inline void halo_host_msrs_put(void)
+{
+	if (unlikely(__this_cpu_read(halo_host_msrs_guest)))
+		halo_host_msrs_restore();
+}
 
 void halo_host_vcpu_switch(u64 id);
 

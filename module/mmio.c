@@ -152,13 +152,14 @@ static enum halo_next halo_mmio_unknown(struct halo_vcpu *vcpu, int len)
 
 /*
  * One device access. True: it is answered, *value holds a read's result, and
- * *eoi what the LAPIC wants userspace to know. False: userspace must.
+ * *eoi what the LAPIC wants userspace to know. False: userspace must answer *a.
  */
 static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, unsigned int size, u64 *value,
-			     int *eoi)
+			     int *eoi, struct halo_access *a)
 {
 	bool write = vcpu->pending.mmio.mem.write;
-	struct halo_access a = {
+
+	*a = (struct halo_access){
 		.bus = HALO_BUS_MMIO,
 		.addr = gpa,
 		.value = *value,
@@ -174,14 +175,15 @@ static bool halo_mmio_access(struct halo_vcpu *vcpu, u64 gpa, unsigned int size,
 			*value = halo_lapic_mmio_read(&vcpu->lapic, gpa & 0xfff, size);
 		return true;
 	}
-	if (halo_access(vcpu, &a) == ACCESS_ASK)
+	if (halo_access(vcpu, a) == ACCESS_ASK)
 		return false;
-	*value = a.value;
+	*value = a->value;
 	return true;
 }
 
 /* A page-crossing access is two, which may lead to two devices, or one to memory. */
-static bool halo_mmio_pieces(struct halo_vcpu *vcpu, u64 *value, int *eoi)
+static bool halo_mmio_pieces(struct halo_vcpu *vcpu, u64 *value, int *eoi,
+			     struct halo_access *a)
 {
 	struct halo_pending *p = &vcpu->pending;
 	const struct halo_insn_mem *mem = &p->mmio.mem;
@@ -195,7 +197,7 @@ static bool halo_mmio_pieces(struct halo_vcpu *vcpu, u64 *value, int *eoi)
 		u64 part = *value >> shift & halo_size_mask(size);
 
 		if ((!crosses || halo_mem_copy(ram, gpa, &part, size, mem->write)) &&
-		    !halo_mmio_access(vcpu, gpa, size, &part, eoi))
+		    !halo_mmio_access(vcpu, gpa, size, &part, eoi, a))
 			return false;
 		p->got |= (part & halo_size_mask(size)) << shift;
 	}
@@ -209,13 +211,14 @@ static enum halo_next halo_mmio_steps(struct halo_vcpu *vcpu, int next)
 {
 	struct halo_pending *p = &vcpu->pending;
 	int eoi = 0, last = 0;
+	struct halo_access a;
 	u64 value;
 
 	while (next == HALO_INSN_ACCESS) {
 		value = p->mmio.value;
 		eoi = 0;
-		if (!halo_mmio_pieces(vcpu, &value, &eoi))
-			return halo_forward(vcpu, HALO_EXIT_MMIO, PEND_MMIO);
+		if (!halo_mmio_pieces(vcpu, &value, &eoi, &a))
+			return halo_ask(vcpu, &a, PEND_MMIO);
 		if (eoi > 0)
 			last = eoi;
 		next = halo_insn_mmio_finish(&p->mmio, value);

@@ -439,7 +439,7 @@ enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 		return halo_skip(vcpu, a.insn_len);
 	case ACCESS_ASK:
 		vcpu->pending.insn_len = a.insn_len;
-		return halo_forward(vcpu, HALO_EXIT_MSR, write ? PEND_WRMSR : PEND_RDMSR);
+		return halo_ask(vcpu, &a, write ? PEND_WRMSR : PEND_RDMSR);
 	case ACCESS_NONE:
 		return halo_msr_own(vcpu, a.addr, write, a.insn_len);
 	default:

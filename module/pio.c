@@ -8,6 +8,7 @@
  * taken in between as on hardware.
  */
 #include <asm/processor-flags.h>
+#include "trace.h"
 #include "vcpu.h"
 
 /**
@@ -170,6 +171,7 @@ static enum halo_next halo_string(struct halo_vcpu *vcpu, struct halo_access *a)
 	a->write = false;
 	if (halo_access(vcpu, a) == ACCESS_DONE)
 		return halo_string_fixed(vcpu, a->value);
+	halo_exit_fill(vcpu, a, x);
 	x->flags |= HALO_EXIT_F_STRING | (p->rep ? HALO_EXIT_F_REP : 0) |
 		    (write ? HALO_EXIT_F_WRITE : 0);
 	x->data = p->count;
@@ -203,5 +205,56 @@ enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 		a.value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(a.size);
 	if (halo_access(vcpu, &a) == ACCESS_DONE)
 		return halo_pio_complete(vcpu, a.value);
-	return halo_forward(vcpu, HALO_EXIT_PIO, PEND_PIO);
+	return halo_ask(vcpu, &a, PEND_PIO);
+}
+
+/**
+ * halo_pio_quick() - an IN or OUT that userspace answers, with preemption off
+ * @vcpu: the vCPU
+ *
+ * What halo_exit_pio() would come to, at once.
+ *
+ * Return: FORWARD; RESUME if nothing was done: halo_exit_pio() is to see to it.
+ */
+enum halo_next halo_pio_quick(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	struct halo_pending *p = &vcpu->pending;
+	const struct halo_zone_table *table;
+	const struct halo_zone_desc *zone;
+	struct halo_exit *e;
+	u64 value = 0;
+
+	/* A server may look at STATE as soon as it sees the exit. */
+	if (unlikely(x->io.string || (vcpu->parked && READ_ONCE(vcpu->state->wanted))))
+		return NEXT_RESUME;
+	if (!x->io.in)
+		value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(x->io.size);
+	/* Preemption off is a reader's section, too. */
+	table = rcu_dereference_sched(vcpu->vm->zones);
+	zone = x->io.in ? halo_zone_find(table, HALO_BUS_PIO, x->io.port, x->io.size) :
+			  halo_zone_find_write(table, HALO_BUS_PIO, x->io.port, x->io.size, value);
+	if (zone && (zone->mode != HALO_ZONE_SYNC || trace_halo_zone_enabled()))
+		return NEXT_RESUME;
+	e = halo_ring_next(&vcpu->rings);
+	if (IS_ERR(e))
+		return NEXT_RESUME;
+	e->type = HALO_EXIT_PIO;
+	e->flags = x->io.in ? HALO_EXIT_F_SYNC : HALO_EXIT_F_SYNC | HALO_EXIT_F_WRITE;
+	e->size = x->io.size;
+	e->insn_len = x->insn_len;
+	e->vcpu = vcpu->id;
+	e->addr = x->io.port;
+	e->data = value;
+	e->cookie = zone ? zone->cookie : 0;
+	e->rip = vcpu->cpu.rip;
+	memset(e->insn, 0, sizeof(e->insn));
+	p->kind = PEND_PIO;
+	p->in = x->io.in;
+	p->size = x->io.size;
+	p->insn_len = x->insn_len;
+	halo_ring_give(&vcpu->rings, e, true);
+	trace_halo_user_exit(vcpu, e, 0);
+	vcpu->count.user_exits++;
+	return NEXT_FORWARD;
 }

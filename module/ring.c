@@ -11,7 +11,7 @@
  *    "tail - head <= entries" goes, the one thing two free-running indices of
  *    an honest pair can't violate. A lie breaks the ring for good: guessing what
  *    the user meant would only hide its bug;
- *  - an entry of REPLIES is copied out once, field by field, and what is checked
+ *  - an entry of REPLIES is copied out once, word by word, and what is checked
  *    and used is the copy;
  *  - whether a reply is wanted, and for which exit, is decided by halo_rings.pending.
  *
@@ -98,47 +98,13 @@ void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_
  */
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit)
 {
-	u32 tail = r->exit_tail;
-	u32 used;
+	struct halo_exit *x = halo_ring_next(r);
 
-	if (unlikely(r->broken))
-		return -EPROTO;
-	if (unlikely(r->pending))
-		return -EBUSY;
-
-	/* Pairs with the user's release: its reads of the entries it took are done. */
-	used = tail - smp_load_acquire(&r->replies->head);
-	if (unlikely(used > r->entries))
-		return halo_ring_break(r);
-	if (unlikely(used == r->entries))
-		return -EAGAIN;
-
-	exit->seq = ++r->seq;
-	/* entries is a power of two and private: the mask is the bounds check. */
-	r->exit[tail & (r->entries - 1)] = *exit;
-	if (exit->flags & HALO_EXIT_F_SYNC)
-		r->pending = exit->seq;
-
-	WRITE_ONCE(r->exit_tail, tail + 1);
-	/* Pairs with the user's acquire of tail: it sees the whole entry. */
-	smp_store_release(&r->exits->tail, tail + 1);
+	if (IS_ERR(x))
+		return PTR_ERR(x);
+	*x = *exit;
+	exit->seq = halo_ring_give(r, x, exit->flags & HALO_EXIT_F_SYNC);
 	return 0;
-}
-
-/* The one place that reads an entry of REPLIES; each field once. */
-static void halo_reply_copy(struct halo_reply *out, const struct halo_reply *shared)
-{
-	unsigned int i;
-
-	out->seq = READ_ONCE(shared->seq);
-	out->action = READ_ONCE(shared->action);
-	out->vector = READ_ONCE(shared->vector);
-	out->has_error = READ_ONCE(shared->has_error);
-	for (i = 0; i < sizeof(out->reserved); i++)
-		out->reserved[i] = READ_ONCE(shared->reserved[i]);
-	out->data = READ_ONCE(shared->data);
-	out->error_code = READ_ONCE(shared->error_code);
-	out->reserved2 = READ_ONCE(shared->reserved2);
 }
 
 /* Exceptions that push an error code, by vector (SDM 3A 6.13, APM 2 8.2). */
@@ -164,36 +130,15 @@ static bool halo_reply_valid(const struct halo_reply *reply)
 }
 
 /**
- * halo_ring_pop_reply() - take the reply to the pending exit
+ * halo_ring_check_reply() - does a reply that was copied answer the pending exit
  * @r: the rings
- * @out: the reply, checked: seq is the pending exit's, action is known, an exception
- *	is one the CPU can deliver
+ * @reply: the copy
  *
- * Return: 1 if @out was filled in and nothing is pending any more; 0 if there is no
- * reply; -EPROTO if the ring is broken, or if the reply does not fit (it is taken off,
- * and the exit stays pending).
+ * Return: 1, with nothing pending any more; else -EPROTO.
  */
-int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out)
+int halo_ring_check_reply(struct halo_rings *r, const struct halo_reply *reply)
 {
-	u32 head = r->reply_head;
-	u32 ready;
-
-	if (unlikely(r->broken))
-		return -EPROTO;
-
-	/* Pairs with the user's release of tail: the entry is complete. */
-	ready = smp_load_acquire(&r->replies->tail) - head;
-	if (unlikely(ready > r->entries))
-		return halo_ring_break(r);
-	if (!ready)
-		return 0;
-
-	halo_reply_copy(out, &r->reply[head & (r->entries - 1)]);
-	r->reply_head = ++head;
-	/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
-	smp_store_release(&r->exits->head, head);
-
-	if (!r->pending || out->seq != r->pending || !halo_reply_valid(out))
+	if (!r->pending || reply->seq != r->pending || !halo_reply_valid(reply))
 		return -EPROTO;
 	r->pending = 0;
 	return 1;

@@ -70,9 +70,113 @@ static inline size_t halo_ring_bytes(u32 entries, size_t entry)
 void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
 		     u32 entries);
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
-int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out);
+int halo_ring_check_reply(struct halo_rings *r, const struct halo_reply *reply);
 int halo_ring_break(struct halo_rings *r);
 void halo_ring_sleep(struct halo_rings *r, bool sleeps);
+
+/**
+ * halo_ring_next() - where the next exit goes
+ * @r: the rings
+ *
+ * The user may see what is written there, but it can't write it, and it does not look
+ * before halo_ring_give().
+ *
+ * Return: the entry, to be filled in but for @seq; errors as halo_ring_push().
+ */
+static inline struct halo_exit *halo_ring_next(struct halo_rings *r)
+{
+	u32 used, tail = r->exit_tail;
+
+	if (unlikely(r->broken))
+		return ERR_PTR(-EPROTO);
+	if (unlikely(r->pending))
+		return ERR_PTR(-EBUSY);
+
+	/* Pairs with the user's release: its reads of the entries it took are done. */
+	used = tail - smp_load_acquire(&r->replies->head);
+	if (unlikely(used >= r->entries))
+		return ERR_PTR(used == r->entries ? -EAGAIN : halo_ring_break(r));
+	/* entries is a power of two and private: the mask is the bounds check. */
+	return &r->exit[tail & (r->entries - 1)];
+}
+
+/**
+ * halo_ring_give() - hand the user what was written to halo_ring_next()'s entry
+ * @r: the rings
+ * @exit: the entry
+ * @sync: it waits for a reply
+ *
+ * Return: its number.
+ */
+static inline u64 halo_ring_give(struct halo_rings *r, struct halo_exit *exit, bool sync)
+{
+	u32 tail = r->exit_tail + 1;
+	u64 seq = ++r->seq;
+
+	exit->seq = seq;
+	if (sync)
+		r->pending = seq;
+	WRITE_ONCE(r->exit_tail, tail);
+	/* Pairs with the user's acquire of tail: it sees the whole entry. */
+	smp_store_release(&r->exits->tail, tail);
+	return seq;
+}
+
+/* A reply as what it is copied in. */
+union halo_reply_words {
+	struct halo_reply reply;
+	u64 w[4];
+};
+
+static_assert(sizeof(union halo_reply_words) == sizeof(struct halo_reply));
+static_assert(offsetof(struct halo_reply, action) == 8 && HALO_ACTION_DONE == 0 &&
+	      offsetof(struct halo_reply, error_code) == 24);
+
+/**
+ * halo_ring_pop_reply() - take the reply to the pending exit
+ * @r: the rings
+ * @out: the reply, checked: seq is the pending exit's, action is known, an exception
+ *	is one the CPU can deliver
+ *
+ * The one place that reads an entry of REPLIES; each word once.
+ *
+ * Return: 1 if @out was filled in and nothing is pending any more; 0 if there is no
+ * reply; -EPROTO if the ring is broken, or if the reply does not fit (it is taken off,
+ * and the exit stays pending).
+ */
+static __always_inline int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out)
+{
+	union halo_reply_words copy;
+	const union halo_reply_words *shared;
+	u32 ready, head = r->reply_head;
+
+	if (unlikely(r->broken))
+		return -EPROTO;
+
+	/* Pairs with the user's release of tail: the entry is complete. */
+	ready = smp_load_acquire(&r->replies->tail) - head;
+	if (unlikely(ready > r->entries))
+		return halo_ring_break(r);
+	if (!ready)
+		return 0;
+
+	shared = (const union halo_reply_words *)&r->reply[head & (r->entries - 1)];
+	copy.w[0] = READ_ONCE(shared->w[0]);
+	copy.w[1] = READ_ONCE(shared->w[1]);
+	copy.w[2] = READ_ONCE(shared->w[2]);
+	copy.w[3] = READ_ONCE(shared->w[3]);
+	r->reply_head = ++head;
+	/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
+	smp_store_release(&r->exits->head, head);
+
+	*out = copy.reply;
+	/* To the pending exit, DONE and nothing else: what is reserved is in these words. */
+	if (likely(copy.w[0] == r->pending && r->pending && !copy.w[1] && !copy.w[3])) {
+		r->pending = 0;
+		return 1;
+	}
+	return halo_ring_check_reply(r, out);
+}
 
 /**
  * halo_ring_unread() - are there exits that the user has not taken? (any thread)

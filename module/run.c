@@ -21,6 +21,8 @@
 /* Bind to this CPU; preemption off. */
 static void halo_load_here(struct halo_vcpu *vcpu, int cpu)
 {
+	if (unlikely(vcpu->tsc_lost != halo_host_tsc_lost))
+		halo_clock_lost(vcpu, halo_host_tsc_lost);
 	WRITE_ONCE(vcpu->pcpu, cpu);
 	halo_be->load(&vcpu->cpu, cpu);
 	halo_host_vcpu_switch(vcpu->serial);
@@ -59,8 +61,8 @@ static struct preempt_ops halo_preempt_ops = {
 };
 
 /*
- * One stay in the guest. False: something came up first, and nothing was
- * done but what can be done again.
+ * One stay in the guest, with preemption off. False: something came up first, and nothing
+ * was done but what can be done again.
  */
 static bool halo_enter(struct halo_vcpu *vcpu)
 {
@@ -69,11 +71,10 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	u64 gen;
 	u32 tpr;
 
-	if (cpu->arch.dirty) {
+	if (unlikely(cpu->arch.dirty)) {
 		halo_be->state_set(cpu, cpu->arch.dirty);
 		cpu->arch.dirty = 0;
 	}
-	preempt_disable();
 	local_irq_disable();
 	WRITE_ONCE(vcpu->mode, MODE_IN_GUEST);
 	/* Pairs with the barrier between message and mode in every poster. */
@@ -81,7 +82,6 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	if (unlikely(halo_must_wait(vcpu))) {
 		WRITE_ONCE(vcpu->mode, MODE_OUTSIDE);
 		local_irq_enable();
-		preempt_enable();
 		return false;
 	}
 	gen = atomic64_read(&vcpu->vm->tlb_gen);
@@ -95,8 +95,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 		cpu->tpr_threshold = halo_lapic_threshold(l);
 	else if (halo_hw.virt_intr && l->changed)
 		halo_irq_hand_over(vcpu);
-	fpregs_assert_state_consistent();
-	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
 		switch_fpu_return();
 
 	trace_halo_inject(vcpu);
@@ -110,11 +109,12 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	vcpu->bytes_len = 0;
 
 	/* The interrupt that brought us out is taken here, on the guest's account. */
-	local_irq_enable();
-	local_irq_disable();
+	if (cpu->exit.reason == HW_INTR) {
+		local_irq_enable();
+		local_irq_disable();
+	}
 	guest_timing_exit_irqoff();
 	local_irq_enable();
-	preempt_enable();
 	return true;
 }
 
@@ -152,6 +152,8 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 	if (unlikely(READ_ONCE(vcpu->requests))) {
 		if (test_and_clear_bit(REQ_STEAL, &vcpu->requests))
 			halo_pv_steal_update(vcpu);
+		if (test_and_clear_bit(REQ_CLOCK, &vcpu->requests))
+			halo_clock_update(vcpu);
 		if (test_and_clear_bit(REQ_UNHALT, &vcpu->requests)) {
 			vcpu->pv.unhalted = vcpu->mp_state != HALO_MP_HALTED;
 			if (!vcpu->pv.unhalted)
@@ -173,7 +175,7 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 {
 	enum halo_next next;
-	bool entered;
+	bool ran;
 
 	if (halo_host_work(vcpu))
 		return NEXT_STOP;
@@ -186,10 +188,91 @@ static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
 	}
 	if (unlikely(vcpu->msr.pv_eoi & 1))
 		halo_pv_eoi_offer(vcpu);
-	entered = halo_enter(vcpu);
+	preempt_disable();
+	ran = halo_enter(vcpu);
+	preempt_enable();
 	if (unlikely(vcpu->pv.eoi_offered))
 		halo_pv_eoi_take(vcpu);
-	return entered ? halo_exit_dispatch(vcpu) : NEXT_RESUME;
+	return ran ? halo_exit_dispatch(vcpu) : NEXT_RESUME;
+}
+
+/*
+ * Is there nothing to deliver or to offer, no window asked for, and the guest can run?
+ * Mail does not count: halo_enter() looks at it.
+ */
+static bool halo_events_none(const struct halo_vcpu *vcpu)
+{
+	const struct halo_lapic *l = &vcpu->lapic;
+	const struct halo_cpu *cpu = &vcpu->cpu;
+
+	return !(vcpu->triple | vcpu->mp_state | vcpu->nmi_pending | cpu->event.type |
+		 cpu->want_intr_window | cpu->want_nmi_window | READ_ONCE(l->lines) |
+		 (halo_hw.virt_intr ? 0 : l->irr_words) |
+		 (unlikely(vcpu->msr.pv_eoi & 1) ? l->isr_words : 0));
+}
+
+static_assert(HALO_MP_RUNNABLE == 0 && EVENT_NONE == 0);
+
+/* Replies that are used without a look at guest memory, which may sleep. */
+#define PENDS_QUICK	(BIT(PEND_PIO) | BIT(PEND_RDMSR) | BIT(PEND_WRMSR) | BIT(PEND_HYPERCALL))
+
+/*
+ * What most rounds are: a reply, one stay in the guest, an access to a port.  With
+ * preemption off, so that nobody must hear when this task is switched.  RESUME: the rest
+ * is for the loop; @out: beginning with the exit.
+ */
+static enum halo_next halo_quick(struct halo_vcpu *vcpu, bool *out)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	enum halo_next next;
+
+	*out = false;
+	if (!(BIT(vcpu->pending.kind) & PENDS_QUICK) || vcpu->exit_waits)
+		return NEXT_RESUME;
+	next = halo_reply_take(vcpu);
+	if (next != NEXT_RESUME || !halo_events_none(vcpu) || !halo_enter(vcpu))
+		return next;
+	if (likely(x->reason == HW_PIO)) {
+		next = halo_pio_quick(vcpu);
+		if (likely(next == NEXT_FORWARD))
+			return next;
+	}
+	*out = true;
+	return NEXT_RESUME;
+}
+
+/*
+ * The loop, preemptible.  @out: the vCPU is just out of the guest.  Preemption is off
+ * before and after it.
+ */
+static enum halo_next halo_loop(struct halo_vcpu *vcpu, bool out)
+{
+	enum halo_next next;
+
+	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
+	preempt_notifier_register(&vcpu->pn);
+	preempt_enable();
+
+	for (;;) {
+		next = out ? halo_exit_dispatch(vcpu) : halo_reply_take(vcpu);
+		while (next == NEXT_RESUME)
+			next = halo_loop_once(vcpu);
+		while (vcpu->parked && (next == NEXT_FORWARD ||
+					(next == NEXT_STOP && vcpu->error == -EAGAIN))) {
+			next = halo_park(vcpu);
+			if (next == NEXT_STOP)
+				break;
+			preempt_disable();
+			next = halo_quick(vcpu, &out);
+			preempt_enable();
+		}
+		if (next != NEXT_RESUME)
+			break;
+	}
+
+	preempt_disable();
+	preempt_notifier_unregister(&vcpu->pn);
+	return next;
 }
 
 /**
@@ -201,18 +284,21 @@ static enum halo_next halo_loop_once(struct halo_vcpu *vcpu)
  */
 int halo_vcpu_run(struct halo_vcpu *vcpu)
 {
-	enum halo_next next;
-	int cpu, err;
+	enum halo_next next = NEXT_RESUME;
+	bool out = false;
 	u32 flags;
+	int err;
 
 	if (vcpu->stopped)
 		return -ESHUTDOWN;
 	if (vcpu->rings.broken)
 		return -EPROTO;
 	WRITE_ONCE(vcpu->state->cached, 0);
-	err = halo_state_commit(vcpu);
-	if (err)
-		return err;
+	if (unlikely(READ_ONCE(vcpu->state->commit))) {
+		err = halo_state_commit(vcpu);
+		if (err)
+			return err;
+	}
 	flags = READ_ONCE(vcpu->state->flags);
 	if (flags & HALO_RUN_IMMEDIATE_EXIT)
 		return -EINTR;
@@ -222,28 +308,16 @@ int halo_vcpu_run(struct halo_vcpu *vcpu)
 		halo_pv_owner(vcpu);
 	/* FPU and CPU state are the guest's to switch from here. */
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
-	cpu = get_cpu();
-	preempt_notifier_init(&vcpu->pn, &halo_preempt_ops);
-	preempt_notifier_register(&vcpu->pn);
-	halo_load_here(vcpu, cpu);
-	put_cpu();
-
-	next = halo_reply_take(vcpu);
-	for (;;) {
-		while (next == NEXT_RESUME)
-			next = halo_loop_once(vcpu);
-		if (likely(!vcpu->parked) || (next == NEXT_STOP && vcpu->error != -EAGAIN))
-			break;
-		next = halo_park(vcpu);
-		if (next == NEXT_RESUME)
-			next = halo_reply_take(vcpu);
-	}
-
 	preempt_disable();
+	halo_load_here(vcpu, smp_processor_id());
+	if (likely(!vcpu->parked))
+		next = halo_quick(vcpu, &out);
+	if (next == NEXT_RESUME)
+		next = halo_loop(vcpu, out);
 	halo_put_here(vcpu);
-	preempt_notifier_unregister(&vcpu->pn);
 	preempt_enable();
 	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
-	halo_state_provide(vcpu);
+	if (unlikely(READ_ONCE(vcpu->state->wanted)))
+		halo_state_provide(vcpu);
 	return next == NEXT_FORWARD ? 0 : vcpu->error;
 }

@@ -222,15 +222,16 @@ enum halo_next halo_park(struct halo_vcpu *vcpu)
 {
 	smp_mb();	/* the exit before the server's flag */
 	halo_serve_wake(vcpu);
-	if (halo_park_spin(vcpu)) {
+	if (likely(halo_park_over(vcpu)) || halo_park_spin(vcpu)) {
 		trace_halo_ring_wait(vcpu, 0, 0);
-		vcpu->error = 0;
 	} else {
 		vcpu->error = halo_park_sleep(vcpu);
+		if (vcpu->error)
+			return NEXT_STOP;
 	}
-	if (!vcpu->error) {
-		WRITE_ONCE(vcpu->state->cached, 0);
-		vcpu->error = halo_state_commit(vcpu);
-	}
+	WRITE_ONCE(vcpu->state->cached, 0);
+	if (likely(!READ_ONCE(vcpu->state->commit)))
+		return NEXT_RESUME;
+	vcpu->error = halo_state_commit(vcpu);
 	return vcpu->error ? NEXT_STOP : NEXT_RESUME;
 }

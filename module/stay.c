@@ -128,7 +128,7 @@ enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
 	case ACCESS_DONE:
 		return halo_reply_done(vcpu, PEND_HYPERCALL, a.value);
 	default:
-		return halo_forward(vcpu, HALO_EXIT_HYPERCALL, PEND_HYPERCALL);
+		return halo_ask(vcpu, &a, PEND_HYPERCALL);
 	}
 }
 

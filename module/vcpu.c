@@ -136,7 +136,8 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	if (err)
 		goto free;
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
-	vcpu->cpu.tsc_offset = vm->tsc_offset;
+	vcpu->tsc_lost = halo_host_tsc_lost;
+	vcpu->cpu.tsc_offset = vm->tsc_offset + vcpu->tsc_lost;
 	halo_irq_init(vcpu);
 	vcpu->code.cr3 = HALO_CODE_NONE;
 	halo_serve_init(vcpu);
@@ -360,7 +361,8 @@ static const struct halo_ioctl halo_vcpu_locked[] = {
 static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct halo_vcpu *vcpu = file->private_data;
-	long ret = -ENOTTY;
+	bool run = cmd == HALO_VCPU_RUN;
+	long ret;
 
 	if (cmd == HALO_VCPU_DOORBELL)
 		return halo_serve_doorbell(vcpu);
@@ -368,13 +370,14 @@ static long halo_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long a
 		return halo_stats_fd_vcpu(vcpu);
 	if (current->mm != vcpu->vm->mm)
 		return -EIO;
-	if (cmd != HALO_VCPU_RUN)
+	if (unlikely(!run)) {
 		ret = halo_ioctl(halo_vcpu_any, ARRAY_SIZE(halo_vcpu_any), vcpu, cmd, arg);
-	if (ret != -ENOTTY)
-		return ret;
+		if (ret != -ENOTTY)
+			return ret;
+	}
 	if (!mutex_trylock(&vcpu->lock))
 		return -EBUSY;
-	if (cmd == HALO_VCPU_RUN)
+	if (likely(run))
 		ret = halo_vcpu_run(vcpu);
 	else
 		ret = halo_ioctl(halo_vcpu_locked, ARRAY_SIZE(halo_vcpu_locked), vcpu, cmd, arg);

@@ -61,8 +61,10 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @vcpus: in order of creation
  * @lapics: the same order, for routing
  * @turn: lowest-priority arbitration
- * @tsc_offset: guest TSC minus host TSC at creation: it starts at 0
- * @tsc_base: host TSC at creation
+ * @tsc_offset: the VM's TSC, which starts at 0, minus the host's and what that has lost
+ * @clock_lock: the next two, and @boot_ns
+ * @tsc_base: VM's TSC at which guest time was @clock_ns
+ * @clock_ns: see there, ns
  * @boot_ns: time of day at creation, ns
  * @clock_mul: TSC ticks to guest time, ns: multiplier
  * @clock_shift: and what to shift the product by, to the right, at most 32
@@ -87,7 +89,9 @@ struct halo_vm {
 	struct halo_lapic *lapics[HALO_MAX_VCPUS];
 	u32 turn;
 	u64 tsc_offset;
+	spinlock_t clock_lock;
 	u64 tsc_base;
+	u64 clock_ns;
 	u64 boot_ns;
 	u32 clock_mul;
 	u32 clock_shift;
@@ -209,6 +213,7 @@ struct halo_count {
 #define REQ_KICK	0	/* leave RUN with -EINTR */
 #define REQ_READ	1	/* leave it with 0, if exits wait */
 #define REQ_STEAL	2	/* its thread had lost the CPU: halo_pv_steal_update() */
+#define REQ_CLOCK	4	/* the VM's time was set: write its record anew */
 #define REQ_UNHALT	3	/* another vCPU ends its HLT, the present or the next one */
 
 #define MODE_OUTSIDE	0
@@ -252,10 +257,12 @@ struct halo_count {
  * @caps: what follows from it
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
+ * @tsc_lost: part of its TSC offset that makes up for the host's sleep
  * @preempted: its thread has lost the CPU while it had work
  * @pid: its thread
  * @pv: paravirtual interface: thread whose waiting was looked at last, and its run
- *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once
+ *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once; to
+ *	be told that the VM was stopped
  * @pn: scheduling in and out
  * @bytes: instruction bytes of this exit
  * @bytes_len: how many, 0 = not fetched
@@ -303,12 +310,14 @@ struct halo_vcpu {
 	struct fpu_guest fpu;
 	bool loaded;
 	bool preempted;
+	u64 tsc_lost;
 	struct pid __rcu *pid;
 	struct {
 		struct task_struct *task;
 		u64 waited;
 		bool eoi_offered;
 		bool unhalted;
+		bool stopped;
 	} pv;
 	struct preempt_notifier pn;
 
@@ -490,6 +499,7 @@ enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len);
  * @size: bytes
  * @write: guest to device
  * @insn_len: length of the instruction
+ * @flags: out: HALO_EXIT_F_SYNC or _POSTED, of the exit that it comes to
  */
 struct halo_access {
 	u64 addr;
@@ -499,6 +509,7 @@ struct halo_access {
 	u8 size;
 	bool write;
 	u8 insn_len;
+	u16 flags;
 };
 
 enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
@@ -531,6 +542,10 @@ static inline void halo_announce(struct halo_vcpu *vcpu)
 }
 
 /* forward.c */
+void halo_exit_fill(const struct halo_vcpu *vcpu, const struct halo_access *a,
+		    struct halo_exit *x);
+enum halo_next halo_ask(struct halo_vcpu *vcpu, const struct halo_access *a,
+			enum halo_pend_kind kind);
 enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind);
 enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code);
 enum halo_next halo_reply_take(struct halo_vcpu *vcpu);
@@ -539,6 +554,7 @@ enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi);
 
 /* pio.c */
 enum halo_next halo_exit_pio(struct halo_vcpu *vcpu);
+enum halo_next halo_pio_quick(struct halo_vcpu *vcpu);
 void halo_reg_write(u64 *reg, u64 value, unsigned int size);
 enum halo_next halo_pio_complete(struct halo_vcpu *vcpu, u64 data);
 enum halo_next halo_string_complete(struct halo_vcpu *vcpu);
@@ -624,5 +640,9 @@ void halo_tsc_shift(struct halo_vcpu *vcpu, u64 delta);
 void halo_clock_init(struct halo_vm *vm);
 int halo_clock_system_time(struct halo_vcpu *vcpu, u64 value);
 int halo_clock_wall(struct halo_vcpu *vcpu, u64 value);
+void halo_clock_update(struct halo_vcpu *vcpu);
+void halo_clock_lost(struct halo_vcpu *vcpu, u64 lost);
+long halo_clock_get(void *obj, void *arg);
+long halo_clock_set(void *obj, void *arg);
 
 #endif /* HALO_VCPU_H */

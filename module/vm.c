@@ -87,6 +87,8 @@ static const struct halo_ioctl halo_vm_ioctls[] = {
 	{ HALO_VM_SET_ZONE, halo_bus_set_zone },
 	{ HALO_VM_CREATE_VCPU, halo_vcpu_create },
 	{ HALO_VM_MSI, halo_irq_msi },
+	{ HALO_VM_GET_CLOCK, halo_clock_get },
+	{ HALO_VM_SET_CLOCK, halo_clock_set },
 	{ HALO_VM_SET_IRQFD, halo_irqfd_set },
 };
 

@@ -141,7 +141,7 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 
 static __always_inline void svm_enter(struct halo_cpu *cpu, struct svm_cpu *svm, bool again)
 {
-	halo_host_guest_enter(again);
+	halo_host_guest_enter(&cpu->rcu_told, again);
 	if (static_cpu_has_bug(X86_BUG_DIV0))
 		amd_clear_divider();
 	/* GIF is 0: this only tells VMRUN that a host interrupt shall exit. */

@@ -301,7 +301,7 @@ static bool vmx_l1d_prepare(struct vmx_cpu *vmx)
 static __always_inline void vmx_enter(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool flush_l1d,
 				      bool again)
 {
-	halo_host_guest_enter(again);
+	halo_host_guest_enter(&cpu->rcu_told, again);
 	if (flush_l1d)
 		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	if (vmx->cr2 != native_read_cr2())

@@ -53,6 +53,10 @@ AT(halo_zone, access, 56);
 
 SIZE(halo_create_vcpu, 16);
 
+SIZE(halo_clock, 64);
+AT(halo_clock, clock_ns, 8);
+AT(halo_clock, boottime_ns, 32);
+
 SIZE(halo_msi, 24);
 AT(halo_msi, addr, 8);
 AT(halo_msi, data, 16);
@@ -181,7 +185,7 @@ static void ioctl_numbers_are_unique(void **state)
 		HALO_VCPU_SET_LAPIC, HALO_VCPU_GET_XSAVE, HALO_VCPU_SET_XSAVE, HALO_VCPU_SET_LINE,
 		HALO_VCPU_GET_STATS, HALO_VCPU_GET_STATE, HALO_VCPU_SET_STATE,
 		HALO_VM_SET_IRQFD, HALO_VCPU_SET_RING, HALO_VCPU_DOORBELL,
-		HALO_VM_STATS_FD, HALO_VCPU_STATS_FD,
+		HALO_VM_STATS_FD, HALO_VCPU_STATS_FD, HALO_VM_GET_CLOCK, HALO_VM_SET_CLOCK,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -123,6 +123,100 @@ TEST(a_record_without_memory_hurts_nobody)
 	CHECK_EQ(got[0], 1);
 }
 
+/* ---- the VM's time ---- */
+
+static volatile struct {
+	u32 version, pad;
+	u64 tsc, ns;
+	u32 mul;
+	signed char shift;
+	u8 flags, pad2[2];
+} record __attribute__((aligned(64)));
+
+static inline u64 guest_time(void)
+{
+	u64 ticks = rdtsc() - record.tsc;
+
+	ticks = record.shift < 0 ? ticks >> -record.shift : ticks << record.shift;
+	return record.ns + (u64)((unsigned __int128)ticks * record.mul >> 32);
+}
+
+GUEST void tell_time(void)
+{
+	wrmsr(0x4b564d01, (u64)&record | 1);
+	got[0] = guest_time();
+	outb(0x80, 0);
+	got[1] = guest_time();
+	got[2] = record.flags;
+	wrmsr(0x10, 0x123456789abc);		/* its TSC; time goes on */
+	got[3] = guest_time();
+	outb(0x80, 0);
+	got[4] = guest_time();
+}
+
+static struct halo_clock clock_get(struct vm *vm)
+{
+	struct halo_clock c = { .size = sizeof(c) };
+
+	CHECK(!ioctl(vm->fd, HALO_VM_GET_CLOCK, &c));
+	CHECK_EQ(c.size, sizeof(c));
+	return c;
+}
+
+static int clock_set(struct vm *vm, u32 flags, u64 ns, u64 real)
+{
+	struct halo_clock c = { .size = sizeof(c), .flags = flags, .clock_ns = ns,
+				.realtime_ns = real };
+
+	return ioctl(vm->fd, HALO_VM_SET_CLOCK, &c);
+}
+
+TEST(time_is_told_and_set)
+{
+	const u64 year = 31536000000000000ull, second_ns = 1000000000;
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+	struct halo_clock a, b;
+	struct timespec t;
+
+	a = clock_get(vm);
+	usleep(50000);
+	b = clock_get(vm);
+	clock_gettime(CLOCK_REALTIME, &t);
+	CHECK(b.clock_ns - a.clock_ns >= 49000000 && b.tsc > a.tsc);
+	CHECK(b.boottime_ns - a.boottime_ns >= 50000000);
+	CHECK(t.tv_sec * second_ns + t.tv_nsec - b.realtime_ns < 5 * second_ns);
+
+	guest_begin(v, tell_time, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	CHECK(!clock_set(vm, HALO_CLOCK_STOPPED, year, 0));
+	answer(v, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	a = clock_get(vm);
+	CHECK(got[0] >= b.clock_ns && got[0] < b.clock_ns + 60 * second_ns);
+	CHECK(got[1] >= year && got[1] < year + 60 * second_ns);
+	CHECK_EQ(got[2], 3);
+	CHECK(got[3] > got[1] && got[3] <= a.clock_ns);
+	/* What is given back goes on where it was, by the real time that has passed. */
+	CHECK(!clock_set(vm, HALO_CLOCK_REALTIME, b.clock_ns, b.realtime_ns));
+	answer(v, 0);
+	guest_end(v);
+	CHECK(got[4] > got[0] && got[4] < got[0] + 60 * second_ns);
+}
+
+TEST(times_that_can_not_be)
+{
+	struct vm *vm = vm_new();
+	struct halo_clock c = clock_get(vm);
+
+	CHECK_ERRNO(clock_set(vm, 4, 0, 0), EINVAL);
+	CHECK_ERRNO(clock_set(vm, 0, 0, 1), EINVAL);
+	CHECK_ERRNO(clock_set(vm, 0, 1ull << 63, 0), EINVAL);
+	CHECK_ERRNO(clock_set(vm, HALO_CLOCK_REALTIME, 0, c.realtime_ns * 2), EINVAL);
+	CHECK_ERRNO(ioctl(vm->fd, HALO_VM_SET_CLOCK, &c), EINVAL);
+	CHECK(!clock_set(vm, 0, 0, 0));
+}
+
 /* ---- steal time ---- */
 
 /* Looks at its own record for @ms of its TSC's kHz: it runs, so it is not preempted. */

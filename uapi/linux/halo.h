@@ -295,6 +295,36 @@ struct halo_zone {
 #define HALO_MAX_ZONES		512
 
 /**
+ * struct halo_clock - the VM's time: HALO_VM_GET_CLOCK, HALO_VM_SET_CLOCK
+ * @size: sizeof(struct halo_clock)
+ * @flags: SET: HALO_CLOCK_*; GET: 0
+ * @clock_ns: time of the KVM-compatible clock, ns
+ * @tsc: GET: guest TSC at that moment, of a vCPU that never had it written; SET: 0
+ * @realtime_ns: GET: host CLOCK_REALTIME at that moment, ns; SET: see flags, else 0
+ * @boottime_ns: GET: host CLOCK_BOOTTIME at that moment, ns; SET: 0
+ * @reserved: zero
+ *
+ * A new VM's clock starts at 0 and never stops: not while vCPUs are not run, so a pause
+ * that the guest shall not see is a GET before and a SET after it.  SET is for a VM at
+ * rest: a vCPU that runs goes by the old time until its next entry.  -EINVAL for
+ * unknown flags, what is not 0, a @realtime_ns to come, or a time past 2^63.
+ */
+struct halo_clock {
+	__u32 size;
+	__u32 flags;
+	__u64 clock_ns;
+	__u64 tsc;
+	__u64 realtime_ns;
+	__u64 boottime_ns;
+	__u64 reserved[3];
+};
+
+/* @clock_ns was right at @realtime_ns: what has passed since is added. */
+#define HALO_CLOCK_REALTIME	(1 << 0)
+/* Tell the guest that it was stopped (PVCLOCK_GUEST_STOPPED): its watchdogs start anew. */
+#define HALO_CLOCK_STOPPED	(1 << 1)
+
+/**
  * struct halo_create_vcpu - arguments of HALO_VM_CREATE_VCPU
  * @size: sizeof(struct halo_create_vcpu)
  * @id: vCPU number and initial APIC ID, below HALO_CAP_MAX_VCPUS
@@ -971,6 +1001,8 @@ struct halo_stats_desc {
 #define HALO_VM_MSI		_IOW(HALO_IOC_MAGIC, 0x13, struct halo_msi)
 #define HALO_VM_SET_IRQFD	_IOW(HALO_IOC_MAGIC, 0x14, struct halo_irqfd)
 #define HALO_VM_STATS_FD	_IO(HALO_IOC_MAGIC, 0x15)
+#define HALO_VM_GET_CLOCK	_IOR(HALO_IOC_MAGIC, 0x16, struct halo_clock)
+#define HALO_VM_SET_CLOCK	_IOW(HALO_IOC_MAGIC, 0x17, struct halo_clock)
 
 /*
  * vCPU fd
