@@ -160,7 +160,7 @@ static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
  * @vcpu: the vCPU
  *
  * Return: RESUME, or FORWARD when userspace must give the vector (INTACK) or
- * hear of a shutdown.
+ * hear of a shutdown or of an INIT of the bootstrap vCPU.
  */
 enum halo_next halo_events(struct halo_vcpu *vcpu)
 {
@@ -175,6 +175,9 @@ enum halo_next halo_events(struct halo_vcpu *vcpu)
 			vcpu->nmi_pending = true;
 		if (mail & (HALO_LAPIC_INIT | HALO_LAPIC_SIPI))
 			halo_init_sipi(vcpu, mail);
+		/* Where a PC's firmware would take over. */
+		if ((mail & HALO_LAPIC_INIT) && vcpu->id == 0)
+			return halo_forward(vcpu, HALO_EXIT_RESET, PEND_NOTIFY);
 	}
 	if (vcpu->mp_state >= HALO_MP_WAIT_SIPI)
 		return NEXT_RESUME;

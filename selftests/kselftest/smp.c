@@ -56,6 +56,23 @@ TEST(init_sipi_starts_in_real_mode)
 	CHECK_EQ(ap->s->cr0 & CR0_PE, 0);
 }
 
+TEST(init_of_the_bootstrap_is_a_reset)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	mode_real(v, 0x100, 0x20);
+	msi(vm, 0xfee00000, 0x4500);
+	CHECK_EQ(step(v)->type, HALO_EXIT_RESET);
+	state_get(v);
+	CHECK_EQ(v->s->mp_state, HALO_MP_RUNNABLE);
+	CHECK_EQ(v->s->rip, 0xfff0);
+	CHECK_EQ(v->s->seg[HALO_SEG_CS].base, 0xffff0000);
+	/* Who has a guest for that vector goes on. */
+	answer(v, 0);
+	CHECK_EQ(step(v)->rip, 0xfff0);
+}
+
 TEST(sipi_without_init_is_ignored)
 {
 	struct vm *vm = vm_new();

@@ -497,7 +497,7 @@ struct halo_ring {
  * @HALO_EXIT_MEMORY: the backing of GPA @addr is gone (no page behind the
  *	mapping: unmapped, SIGBUS, hwpoison).  Reply RETRY after mending it
  * @HALO_EXIT_DEBUG: a debug exception the user asked for
- * @HALO_EXIT_RESET: INIT reached the bootstrap vCPU outside an SIPI sequence
+ * @HALO_EXIT_RESET: INIT reached the bootstrap vCPU, which stands at the reset vector
  */
 enum halo_exit_type {
 	HALO_EXIT_PIO = 1,
