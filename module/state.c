@@ -198,20 +198,12 @@ undo:
 	return -EINVAL;
 }
 
-/**
- * halo_state_commit() - load the groups that the user committed
- * @vcpu: the vCPU, locked
- *
- * Return: 0, or -EINVAL with nothing loaded.
- */
-int halo_state_commit(struct halo_vcpu *vcpu)
+/* Not inline: the kernel may fill the copy with zeros at each call. */
+static noinline int halo_state_take(struct halo_vcpu *vcpu, u64 groups)
 {
-	u64 groups = READ_ONCE(vcpu->state->commit);
 	struct halo_state s;
 	int err;
 
-	if (likely(!groups))
-		return 0;
 	memcpy(&s, vcpu->state, sizeof(s));
 	/* What is checked is what is loaded: the user's page is not read again. */
 	barrier();
@@ -226,6 +218,19 @@ int halo_state_commit(struct halo_vcpu *vcpu)
 	halo_state_load(vcpu, &s, groups);
 	WRITE_ONCE(vcpu->state->commit, 0);
 	return 0;
+}
+
+/**
+ * halo_state_commit() - load the groups that the user committed
+ * @vcpu: the vCPU, locked
+ *
+ * Return: 0, or -EINVAL with nothing loaded.
+ */
+int halo_state_commit(struct halo_vcpu *vcpu)
+{
+	u64 groups = READ_ONCE(vcpu->state->commit);
+
+	return likely(!groups) ? 0 : halo_state_take(vcpu, groups);
 }
 
 /**
