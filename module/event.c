@@ -94,6 +94,15 @@ static void halo_init_sipi(struct halo_vcpu *vcpu, unsigned long mail)
 	}
 }
 
+/* One NMI is latched while another is in service; so at most two wait for a vCPU. */
+static void halo_nmi_came(struct halo_vcpu *vcpu, unsigned long mail)
+{
+	bool busy = vcpu->cpu.nmi_masked || vcpu->cpu.event.type == EVENT_NMI;
+	unsigned int n = !!(mail & HALO_LAPIC_NMI) + !!(mail & HALO_LAPIC_NMI_AGAIN);
+
+	vcpu->nmi_pending = min(vcpu->nmi_pending + n, busy ? 1U : 2U);
+}
+
 static bool halo_can_interrupt(const struct halo_vcpu *vcpu)
 {
 	return (vcpu->cpu.rflags & X86_EFLAGS_IF) && !vcpu->cpu.shadow;
@@ -171,8 +180,8 @@ enum halo_next halo_events(struct halo_vcpu *vcpu)
 		return halo_forward(vcpu, HALO_EXIT_SHUTDOWN, PEND_SHUTDOWN);
 	if (unlikely(halo_lapic_mail(&vcpu->lapic))) {
 		mail = halo_lapic_sync(&vcpu->lapic);
-		if (mail & HALO_LAPIC_NMI)
-			vcpu->nmi_pending = true;
+		if (mail & (HALO_LAPIC_NMI | HALO_LAPIC_NMI_AGAIN))
+			halo_nmi_came(vcpu, mail);
 		if (mail & (HALO_LAPIC_INIT | HALO_LAPIC_SIPI))
 			halo_init_sipi(vcpu, mail);
 		/* Where a PC's firmware would take over. */
@@ -185,11 +194,10 @@ enum halo_next halo_events(struct halo_vcpu *vcpu)
 	if (unlikely(vcpu->nmi_pending)) {
 		if (cpu->event.type == EVENT_NONE && !cpu->nmi_masked && !cpu->shadow) {
 			cpu->event = (struct halo_event){ EVENT_NMI, 2 };
-			vcpu->nmi_pending = false;
+			vcpu->nmi_pending--;
 			vcpu->mp_state = HALO_MP_RUNNABLE;
-		} else {
-			cpu->want_nmi_window = true;
 		}
+		cpu->want_nmi_window = vcpu->nmi_pending;
 	}
 	return halo_interrupts(vcpu);
 }

@@ -821,9 +821,9 @@ static unsigned long line_rose(struct halo_lapic *l, unsigned int pin)
  *
  * Folds posted interrupts into IRR and TMR, runs the timer, follows the pins.
  *
- * Return: mask of HALO_LAPIC_NMI, _INIT, _SIPI: what the vCPU is to handle, in
- * the order INIT, SIPI (vector: sipi_vector), NMI.  Each is handed out once.  A
- * SIPI counts only for a vCPU that waits for one after the INIT.
+ * Return: mask of HALO_LAPIC_NMI, _NMI_AGAIN, _INIT, _SIPI: what the vCPU is to
+ * handle, in the order INIT, SIPI (vector: sipi_vector), NMI.  Each is handed out
+ * once.  A SIPI counts only for a vCPU that waits for one after the INIT.
  */
 unsigned long halo_lapic_sync(struct halo_lapic *l)
 {
@@ -845,7 +845,7 @@ unsigned long halo_lapic_sync(struct halo_lapic *l)
 		mail |= line_rose(l, 1);
 	if (mail & BIT(HALO_MAIL_ILLEGAL))
 		report_error(l, ESR_RECEIVE_ILLEGAL);
-	return mail & (HALO_LAPIC_NMI | HALO_LAPIC_INIT | HALO_LAPIC_SIPI);
+	return mail & (HALO_LAPIC_NMI | HALO_LAPIC_NMI_AGAIN | HALO_LAPIC_INIT | HALO_LAPIC_SIPI);
 }
 
 /**

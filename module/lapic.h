@@ -122,9 +122,11 @@ struct halo_lapic_ops {
 #define HALO_MAIL_LINT0		5	/* the pin rose */
 #define HALO_MAIL_LINT1		6
 #define HALO_MAIL_ILLEGAL	7	/* a message with vector 0 to 15 came */
+#define HALO_MAIL_NMI_AGAIN	8	/* another one, before the first was seen */
 
 /* What halo_lapic_sync() asks of the vCPU. */
 #define HALO_LAPIC_NMI		BIT(HALO_MAIL_NMI)
+#define HALO_LAPIC_NMI_AGAIN	BIT(HALO_MAIL_NMI_AGAIN)
 #define HALO_LAPIC_INIT		BIT(HALO_MAIL_INIT)
 #define HALO_LAPIC_SIPI		BIT(HALO_MAIL_SIPI)
 

@@ -109,7 +109,10 @@ unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig
 		mail = HALO_MAIL_PIR;
 		break;
 	case HALO_DM_NMI:
-		mail = HALO_MAIL_NMI;
+		/* A processor latches one NMI while it is at another. */
+		if (!test_and_set_bit(HALO_MAIL_NMI, &l->mail))
+			return HALO_POST_TAKEN | HALO_POST_KICK;
+		mail = HALO_MAIL_NMI_AGAIN;
 		break;
 	case HALO_DM_INIT:
 		/* A SIPI before the INIT is not for the processor after it. */

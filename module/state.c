@@ -125,7 +125,7 @@ static bool halo_event_valid(const struct halo_state *s)
 {
 	if (s->event_type > HALO_EVENT_SOFT_INT || s->event_has_error > 1 ||
 	    s->shadow & ~(HALO_SHADOW_STI | HALO_SHADOW_MOV_SS) || s->nmi_masked > 1 ||
-	    s->nmi_pending > 1 || memchr_inv(s->reserved1, 0, sizeof(s->reserved1)))
+	    s->nmi_pending > 2 || memchr_inv(s->reserved1, 0, sizeof(s->reserved1)))
 		return false;
 	if (s->event_type == HALO_EVENT_EXCEPTION)
 		return s->event_vector < 32 && s->event_vector != 2;

@@ -54,7 +54,7 @@ void halo_vcpu_reset(struct halo_vcpu *vcpu, bool init)
 	}
 	halo_pv_reset(vcpu);
 	halo_state_reset(vcpu, init);
-	vcpu->nmi_pending = false;
+	vcpu->nmi_pending = 0;
 	vcpu->triple = false;
 	vcpu->cpu.flush_tlb = true;
 }

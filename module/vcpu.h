@@ -252,7 +252,7 @@ struct halo_count {
  * @stopped: a reply asked for SHUTDOWN, or the vCPU failed
  * @triple: a fault in the delivery of a double fault
  * @mp_state: HALO_MP_*
- * @nmi_pending: an NMI waits
+ * @nmi_pending: NMIs that wait, at most two
  * @cpuid: CPUID table; the host's, which is shared, until another one is set
  * @caps: what follows from it
  * @fpu: guest FPU, swapped with the task's
@@ -304,7 +304,7 @@ struct halo_vcpu {
 	bool triple;
 
 	u32 mp_state;
-	bool nmi_pending;
+	u8 nmi_pending;
 	const struct halo_cpuid_table *cpuid;
 	struct halo_cpuid_caps caps;
 	struct fpu_guest fpu;

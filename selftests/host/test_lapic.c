@@ -327,6 +327,14 @@ static void software_disable(void **state)
 	assert_int_equal(halo_lapic_post(l, HALO_DM_NMI, 0, false),
 			 HALO_POST_TAKEN | HALO_POST_KICK);
 	assert_int_equal(halo_lapic_sync(l), HALO_LAPIC_NMI);
+	/* two before one is seen are two, more are two as well */
+	assert_int_equal(halo_lapic_post(l, HALO_DM_NMI, 0, false),
+			 HALO_POST_TAKEN | HALO_POST_KICK);
+	assert_int_equal(halo_lapic_post(l, HALO_DM_NMI, 0, false),
+			 HALO_POST_TAKEN | HALO_POST_KICK);
+	assert_int_equal(halo_lapic_post(l, HALO_DM_NMI, 0, false), HALO_POST_TAKEN);
+	assert_int_equal(halo_lapic_sync(l), HALO_LAPIC_NMI | HALO_LAPIC_NMI_AGAIN);
+	assert_int_equal(halo_lapic_sync(l), 0);
 	assert_int_equal(take_irq(c), 0x50);
 	wr(c, ICR, 1 << 18 | 0x61);
 	assert_int_equal(take_irq(c), -1);

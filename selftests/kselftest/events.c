@@ -89,6 +89,26 @@ TEST(nmi_is_masked_until_iret_and_one_is_kept)
 	CHECK_EQ(v->s->nmi_pending, 0);
 }
 
+TEST(two_nmis_before_one_is_taken_are_two)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	guest_begin(v, nmi_wait, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	answer(v, 0);
+	CHECK_EQ(msi(vm, 0xfee00000, 0x4400), 1);
+	CHECK_EQ(msi(vm, 0xfee00000, 0x4400), 1);
+	CHECK_EQ(msi(vm, 0xfee00000, 0x4400), 1);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->data, 1);
+	answer(v, 0);
+	CHECK_EQ(guest_until(v, HALO_EXIT_PIO)->data, 2);
+	CHECK_EQ(got[1], 1);		/* one after the other */
+	answer(v, 0);
+	guest_end(v);
+	CHECK_EQ(got[0], 2);
+}
+
 TEST(nmi_needs_no_if)
 {
 	struct vcpu *v = vm_new()->cpu[0];

@@ -223,7 +223,7 @@ TEST(values_that_can_not_be)
 	REFUSED(HALO_STATE_EVENTS, v->s->event_has_error = 2);
 	REFUSED(HALO_STATE_EVENTS, v->s->shadow = 4);
 	REFUSED(HALO_STATE_EVENTS, v->s->nmi_masked = 2);
-	REFUSED(HALO_STATE_EVENTS, v->s->nmi_pending = 2);
+	REFUSED(HALO_STATE_EVENTS, v->s->nmi_pending = 3);
 	REFUSED(HALO_STATE_EVENTS, v->s->reserved1[5] = 1);
 	REFUSED(HALO_STATE_MP, v->s->mp_state = 4);
 	REFUSED(HALO_STATE_MP, v->s->mp_state = ~0u);

@@ -715,7 +715,7 @@ struct halo_table {
  * @event_error: error code
  * @shadow: HALO_SHADOW_*
  * @nmi_masked: NMIs are blocked until IRET
- * @nmi_pending: an NMI waits
+ * @nmi_pending: NMIs that wait, at most two
  * @reserved1: zero
  * @mp_state: HALO_MP_*
  * @reserved2: zero
