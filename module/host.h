@@ -24,6 +24,8 @@
 #include <linux/types.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/task_work.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/api.h>
@@ -65,6 +67,30 @@ static inline void halo_host_vma_clear(struct vm_area_struct *vma, unsigned long
 	vm_flags_clear(vma, flags);
 #else
 	vma->vm_flags &= ~flags;
+#endif
+}
+
+/**
+ * halo_host_resume_work() - is there work for the way to userspace that RUN must be left for
+ *
+ * For a thread with TIF_NOTIFY_RESUME.  rseq sets that at every switch of a thread, and
+ * the C library has all threads use rseq: what it has to do, it does for userspace, when
+ * the thread gets there, for the flag stays.  What others want should not wait for that.
+ */
+static inline bool halo_host_resume_work(void)
+{
+	if (task_work_pending(current))
+		return true;
+#ifdef CONFIG_MEMCG
+	if (current->memcg_nr_pages_over_high)
+		return true;
+#endif
+#if defined(HALO_HAVE_THROTTLE_DISK)
+	return current->throttle_disk;
+#elif defined(HALO_HAVE_THROTTLE_QUEUE)
+	return current->throttle_queue;
+#else
+	return IS_ENABLED(CONFIG_BLK_CGROUP);
 #endif
 }
 

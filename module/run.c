@@ -165,8 +165,9 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 		if (test_and_clear_bit(REQ_KICK, &vcpu->requests))
 			vcpu->error = -EINTR;
 	}
-	/* Task work (rseq, io_uring) is done on the way to userspace. */
-	if (signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME))
+	/* Task work (io_uring) is done on the way to userspace. */
+	if (signal_pending(current) ||
+	    (test_thread_flag(TIF_NOTIFY_RESUME) && halo_host_resume_work()))
 		vcpu->error = -EINTR;
 	cond_resched();
 	return vcpu->error;

@@ -198,8 +198,11 @@ static __always_inline enum halo_stay halo_stay_answer(struct halo_vcpu *vcpu)
  */
 bool halo_must_wait(struct halo_vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) |
-	       (read_thread_flags() & XFER_TO_GUEST_MODE_WORK);
+	unsigned long work = read_thread_flags() & XFER_TO_GUEST_MODE_WORK;
+
+	if (unlikely(work == _TIF_NOTIFY_RESUME) && !halo_host_resume_work())
+		work = 0;
+	return READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) | work;
 }
 
 /**

@@ -52,6 +52,14 @@ probe TRACE_IPI <<'E'
 #include <trace/events/ipi.h>
 void f(int cpu) { trace_ipi_send_cpu(cpu, 0, 0); }
 E
+probe THROTTLE_DISK <<'E'
+#include <linux/sched.h>
+void *f(struct task_struct *t) { return t->throttle_disk; }
+E
+probe THROTTLE_QUEUE <<'E'
+#include <linux/sched.h>
+void *f(struct task_struct *t) { return t->throttle_queue; }
+E
 probe IBPB_EXIT_TO_USER <<'E'
 #include <linux/percpu.h>
 #include <asm/cpufeature.h>
