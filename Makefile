@@ -28,6 +28,7 @@ help:
 	@echo "make check-vmx3      the same on a VT-x that delivers interrupts itself"
 	@echo "make check-vmx-check the entry checks of VT-x, our table of them beside a CPU"
 	@echo "make check-static    checkpatch, sparse, objtool, house rules"
+	@echo "make check-tool      halo stat and halo trace beside running guests"
 	@echo "make check-boot      stock Debian kernels as hosts and guests; check-boot-vmx: as guests"
 	@echo "make check-lab       the nested machine itself, and its splat gate; check-lab-vmx: Bochs"
 	@echo "make bench           what operations of a guest cost, beside KVM, in instructions;"
@@ -57,7 +58,7 @@ demo:
 	@CPU=$(or $(CPU),svm) selftests/demo
 
 # Suites by name: check-host, check-svm, check-boot ...
-SUITES := build static host lab boot bench svm svm3 vmx vmx3 boot-vmx lab-vmx vmx-check kunit lab-debug
+SUITES := build static host lab boot bench svm svm3 vmx vmx3 boot-vmx lab-vmx vmx-check kunit lab-debug tool
 
 bench:
 	@scripts/deps.sh all gnuplot-nox

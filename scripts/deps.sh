@@ -21,7 +21,8 @@ Any other word is taken as the name of a Debian package.
 TEXT
 }
 
-build="gcc make libc6-dev linux-headers-amd64 libjansson-dev acpica-tools"
+build="gcc make libc6-dev linux-headers-amd64 libjansson-dev libtracefs-dev libtraceevent-dev
+	pkgconf acpica-tools"
 lab="qemu-system-x86 bochs bochs-term bochsbios busybox-static kmod dpkg python3-minimal libpython3-stdlib xz-utils make
 	gcc linux-headers-amd64 linux-headers-6.12-amd64 cpio apt"
 debug_kernel="linux-source-6.1 gcc make bc bison flex libelf-dev libssl-dev kmod xz-utils

@@ -2,6 +2,7 @@
 /*
  * halo: the userspace half of Halo. This file only picks the verb.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "machine.h"
 #include "msg.h"
 #include "opts.h"
+#include "stats.h"
 
 static int usage(FILE *to)
 {
@@ -26,6 +28,8 @@ static int usage(FILE *to)
 		"  nmi      press a guest's NMI button\n"
 		"  reset    start a guest anew, from its kernel file\n"
 		"  top      show what the guests' vCPUs do, again and again\n"
+		"  stat     tell what running guests do: halo stat [VM]... [--interval SECONDS]\n"
+		"  trace    print events of running guests as they happen (root)\n"
 		"  doctor   tell whether this host can run guests, and what is missing\n"
 		"  version  tell the versions of tool and module\n\n"
 		"\"halo VERB --help\" tells a verb's options.\n");
@@ -50,6 +54,37 @@ static int verb_list(int argc, char **argv)
 	return !strcmp(argv[0], "doctor") ? doctor(&c) : version(&c);
 }
 
+/*
+ * halo-trace has a program of its own: its libraries would be mapped into each guest's
+ * process otherwise. It parses the same words again; here they are only checked.
+ */
+static int verb_trace(int argc, char **argv)
+{
+	struct watch_config c;
+	int r = opts_watch("trace", argc, argv, &c);
+	char path[4096];
+	ssize_t n;
+
+	if (r)
+		return r;
+	n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("-trace"));
+	if (n > 0) {
+		memcpy(path + n, "-trace", sizeof("-trace"));
+		execv(path, argv);
+	}
+	execvp("halo-trace", argv);
+	return msg_fail(EC_ERROR, "trace", "install libtracefs-dev and build again",
+			"halo-trace: %s", strerror(errno));
+}
+
+static int verb_stat(int argc, char **argv)
+{
+	struct watch_config c;
+	int r = opts_watch("stat", argc, argv, &c);
+
+	return r ? r : stat_run(&c);
+}
+
 static int verb_ctl(int argc, char **argv)
 {
 	struct ctl_config c;
@@ -68,6 +103,7 @@ static const struct {
 	{ "list", verb_ctl }, { "info", verb_ctl }, { "pause", verb_ctl },
 	{ "resume", verb_ctl }, { "stop", verb_ctl }, { "kill", verb_ctl },
 	{ "nmi", verb_ctl }, { "reset", verb_ctl }, { "top", verb_ctl },
+	{ "stat", verb_stat }, { "trace", verb_trace },
 };
 
 /* A descriptor 0, 1 or 2 that is closed would become the next file's, /dev/halo's say. */

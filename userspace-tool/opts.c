@@ -24,9 +24,12 @@
 #define V_DO		32	/* pause, resume, nmi, reset */
 #define V_END		64	/* stop, kill */
 #define V_TOP		128
+#define V_STAT		256
+#define V_TRACE		512
 #define V_HOST		(V_DOCTOR | V_VERSION)
 #define V_CTL		(V_LIST | V_INFO | V_DO | V_END | V_TOP)
-#define V_ALL		(V_RUN | V_HOST | V_CTL)
+#define V_WATCH		(V_STAT | V_TRACE)
+#define V_ALL		(V_RUN | V_HOST | V_CTL | V_WATCH)
 
 struct opt {
 	const char *name;
@@ -38,6 +41,7 @@ struct opt {
 
 enum {
 	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI, O_RING, O_WAIT,
+	O_INTERVAL, O_COUNT, O_EVENT, O_VCPU, O_PID,
 };
 
 static const struct {
@@ -47,6 +51,7 @@ static const struct {
 	{ "run", V_RUN }, { "doctor", V_DOCTOR }, { "version", V_VERSION }, { "list", V_LIST },
 	{ "info", V_INFO }, { "pause", V_DO }, { "resume", V_DO }, { "nmi", V_DO },
 	{ "reset", V_DO }, { "stop", V_END }, { "kill", V_END }, { "top", V_TOP },
+	{ "stat", V_STAT }, { "trace", V_TRACE },
 };
 
 static const struct opt options[] = {
@@ -66,7 +71,13 @@ static const struct opt options[] = {
 	{ "dry-run", NULL, "check everything, print the configuration as JSON, stop", O_DRY_RUN, V_RUN },
 	{ "delay", "SECONDS", "time between two looks (2)", 'd', V_TOP },
 	{ "count", "N", "end after N looks (1 if the output is no terminal)", 'n', V_TOP },
-	{ "json", NULL, "print JSON", O_JSON, V_HOST | V_LIST | V_INFO | V_TOP },
+	{ "json", NULL, "print JSON", O_JSON, V_HOST | V_LIST | V_INFO | V_TOP | V_STAT },
+	{ "interval", "SECONDS", "look again and again; counters then are what they gained in a second",
+	  O_INTERVAL, V_STAT },
+	{ "event", "NAME,...", "these events only, with or without halo_ before", O_EVENT, V_TRACE },
+	{ "vcpu", "N", "this vCPU only", O_VCPU, V_TRACE },
+	{ "pid", "VM", "VMs of this process, or of this name, only", O_PID, V_TRACE },
+	{ "count", "N", "stop after that many looks or events", O_COUNT, V_WATCH },
 	{ "dump-acpi", "DIR", NULL, O_ACPI, V_VERSION },
 	{ "quiet", NULL, "say nothing but errors", 'q', V_ALL },
 	{ "verbose", NULL, "say more; twice: log accesses to absent devices", 'v', V_ALL },
@@ -90,6 +101,8 @@ static const char *operands(int bit)
 		return " --kernel FILE";
 	if (bit & V_TOP)
 		return " [NAME]";
+	if (bit == V_STAT)
+		return " [VM]...";
 	return bit & (V_INFO | V_DO | V_END) ? " NAME" : "";
 }
 
@@ -103,7 +116,8 @@ void opts_help(const char *verb)
 	char left[64];
 	size_t i;
 
-	printf("usage: halo %s%s [OPTION]...\n\n", verb, operands(bit));
+	printf("usage: halo %s%s [OPTION]...%s\n\n", verb, operands(bit),
+	       bit == V_TRACE ? " [--] [COMMAND...]" : "");
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
 		const struct opt *o = &options[i];
 
@@ -117,6 +131,14 @@ void opts_help(const char *verb)
 	if (bit & (V_INFO | V_DO | V_END))
 		printf("\nNAME is the guest's; \"halo list\" tells all. Exit code: 0, or 125 if there is no\n"
 		       "such guest or it did not do so.\n");
+	if (bit == V_STAT)
+		printf("\nA VM is a process, a name, or PID-FD as the first column tells. Without one: a line\n"
+		       "for each VM of this user, as root of all; with one: all its values. Exit code:\n"
+		       "0, 125 error or no such VM, 126 no module.\n");
+	if (bit == V_TRACE)
+		printf("\nPrints tracepoints halo:* of all VMs, or of those that COMMAND runs, until ^C,\n"
+		       "COMMAND's end or --count; for root. Exit code: COMMAND's, 0 without one, 125\n"
+		       "error, 126 no module, 127 no such command, 128+N signal N ended it.\n");
 	if (bit == V_RUN)
 		printf("\nOn the serial console: ^A x quits, ^A h tells the other keys.\n"
 		       "Exit code: 0 power-off or reset, 124 time-out, 125 error, 126 no usable\n"
@@ -276,10 +298,45 @@ static int set_option(struct run_config *c, int key, const char *arg)
 	return EC_ERROR;
 }
 
+static int set_watch(const char *verb, struct watch_config *c, int key, const char *arg)
+{
+	char *end;
+
+	switch (key) {
+	case O_JSON:
+		c->json = true;
+		return 0;
+	case O_INTERVAL:
+		if (parse_seconds(arg, &c->interval_ns))
+			return bad(verb, "--interval", "not a number of seconds above 0");
+		return 0;
+	case O_COUNT:
+		c->count = strtoull(arg, &end, 10);
+		if (!isdigit((unsigned char)*arg) || *end || !c->count)
+			return bad(verb, "--count", "not a number above 0");
+		return 0;
+	case O_EVENT:
+		c->events = arg;
+		return 0;
+	case O_VCPU:
+		c->vcpu = strtol(arg, &end, 10);
+		if (!isdigit((unsigned char)*arg) || *end || c->vcpu >= MAX_CPUS)
+			return bad(verb, "--vcpu", "not a number of a vCPU, 0 to 63");
+		return 0;
+	case O_PID:
+		c->who = arg;
+		return 0;
+	}
+	return EC_ERROR;
+}
+
 static void make_tables(int verb, struct option *lo, char *so)
 {
 	size_t i;
 
+	/* What follows a command is the command's. */
+	if (verb == V_TRACE)
+		*so++ = '+';
 	*so++ = ':';
 	for (i = 0; i < ARRAY_SIZE(options); i++) {
 		const struct opt *o = &options[i];
@@ -331,12 +388,15 @@ struct target {
 	struct run_config *run;
 	struct list_config *list;
 	struct ctl_config *ctl;
+	struct watch_config *watch;
 };
 
 static int set_any(const struct target *t, const char *verb, int key, const char *arg)
 {
 	if (t->run)
 		return set_option(t->run, key, arg);
+	if (t->watch)
+		return set_watch(verb, t->watch, key, arg);
 	if (t->ctl)
 		return set_ctl(t->ctl, verb, key, arg);
 	if (key == O_JSON)
@@ -350,7 +410,7 @@ static int set_any(const struct target *t, const char *verb, int key, const char
 static int parse(const char *verb, int argc, char **argv, const struct target *t)
 {
 	struct option lo[ARRAY_SIZE(options) + 1];
-	char so[2 * ARRAY_SIZE(options) + 2];
+	char so[2 * ARRAY_SIZE(options) + 3];
 	int key, r = 0;
 
 	make_tables(verb_bit(verb), lo, so);
@@ -458,4 +518,28 @@ int opts_ctl(const char *verb, int argc, char **argv, struct ctl_config *c)
 	if (!c->name && bit & (V_INFO | V_DO | V_END))
 		return bad(verb, "NAME", "missing: which guest");
 	return no_operand(verb, argc, argv);
+}
+
+/**
+ * opts_watch() - parse the command line of "halo stat" and "halo trace"
+ * @verb: which
+ * @argc: count, from the verb
+ * @argv: words, from the verb
+ * @c: gets the configuration
+ *
+ * Return: 0, OPTS_HELP, or the exit code after the error was told.
+ */
+int opts_watch(const char *verb, int argc, char **argv, struct watch_config *c)
+{
+	const struct target t = { .watch = c };
+	int r;
+
+	memset(c, 0, sizeof(*c));
+	c->vcpu = -1;
+	r = parse(verb, argc, argv, &t);
+	c->words = argv + optind;
+	c->words_n = argc - optind;
+	if (!r && !strcmp(verb, "stat") && c->count && !c->interval_ns)
+		return bad(verb, "--count", "needs --interval");
+	return r;
 }

@@ -73,9 +73,32 @@ struct ctl_config {
 	unsigned int count;
 };
 
+/**
+ * struct watch_config - what "halo stat" and "halo trace" were asked for
+ * @json: stat: print JSON
+ * @interval_ns: stat: look again after this long, 0 = once
+ * @count: stat: how often; trace: how many events; 0 = no end
+ * @events: trace: names with commas between, NULL = all
+ * @vcpu: trace: this vCPU only, -1 = all
+ * @who: trace: VMs of this process or of this name only, NULL = all
+ * @words: stat: which VMs; trace: the command
+ * @words_n: how many, 0 = all VMs, no command
+ */
+struct watch_config {
+	bool json;
+	u64 interval_ns;
+	u64 count;
+	const char *events;
+	long vcpu;
+	const char *who;
+	char **words;
+	int words_n;
+};
+
 int opts_run(int argc, char **argv, struct run_config *c);
 int opts_list(const char *verb, int argc, char **argv, struct list_config *c);
 int opts_ctl(const char *verb, int argc, char **argv, struct ctl_config *c);
+int opts_watch(const char *verb, int argc, char **argv, struct watch_config *c);
 int parse_size(const char *s, u64 *bytes);
 int parse_seconds(const char *s, u64 *ns);
 void opts_help(const char *verb);

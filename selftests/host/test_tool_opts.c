@@ -20,10 +20,10 @@
 
 static char said[4096];
 
-/* Parse "run" with these words, what it says on stderr goes to said. */
-static int run(struct run_config *c, const char *const *words)
+/* Parse these words of a verb, what it says on stderr goes to said. */
+static int parse(const char *verb, void *c, const char *const *words)
 {
-	char *argv[32] = { (char *)"run" };
+	char *argv[32] = { (char *)verb };
 	int argc = 1, fds[2], old = dup(2), r;
 	ssize_t n;
 
@@ -33,7 +33,7 @@ static int run(struct run_config *c, const char *const *words)
 	dup2(fds[1], 2);
 	close(fds[1]);
 	msg_level = 0;
-	r = opts_run(argc, argv, c);
+	r = !strcmp(verb, "run") ? opts_run(argc, argv, c) : opts_watch(verb, argc, argv, c);
 	dup2(old, 2);
 	close(old);
 	n = read(fds[0], said, sizeof(said) - 1);
@@ -42,7 +42,9 @@ static int run(struct run_config *c, const char *const *words)
 	return r;
 }
 
-#define RUN(c, ...)	run(c, (const char *const[]){ __VA_ARGS__, NULL })
+#define RUN(c, ...)	parse("run", c, (const char *const[]){ __VA_ARGS__, NULL })
+#define STAT(c, ...)	parse("stat", c, (const char *const[]){ __VA_ARGS__, NULL })
+#define TRACE(c, ...)	parse("trace", c, (const char *const[]){ __VA_ARGS__, NULL })
 
 static void refused(const char *what, int r)
 {
@@ -204,6 +206,45 @@ static void test_sizes(void **state)
 		assert_int_equal(parse_size(bad[i], &n), -1);
 }
 
+static void test_stat(void **state)
+{
+	struct watch_config c;
+
+	assert_int_equal(STAT(&c, "one", "--interval", "0.5", "two", "--count", "3", "--json"), 0);
+	assert_int_equal(c.words_n, 2);
+	assert_true(c.json);
+	assert_int_equal(c.interval_ns, NS_PER_SEC / 2);
+	assert_int_equal(c.count, 3);
+	assert_int_equal(STAT(&c, "--help"), OPTS_HELP);
+	refused("--interval", STAT(&c, "--interval", "0"));
+	refused("--interval", STAT(&c, "--interval", "soon"));
+	refused("--count", STAT(&c, "--count", "3"));
+	refused("--count", STAT(&c, "--interval", "1", "--count", "0"));
+	refused("--count", STAT(&c, "--interval", "1", "--count", "-1"));
+	refused("--event", STAT(&c, "--event", "exit"));
+}
+
+static void test_trace(void **state)
+{
+	struct watch_config c;
+
+	assert_int_equal(TRACE(&c, "--event", "exit,entry", "--vcpu", "0", "--pid", "g"), 0);
+	assert_string_equal(c.events, "exit,entry");
+	assert_string_equal(c.who, "g");
+	assert_int_equal(c.vcpu, 0);
+	assert_int_equal(c.words_n, 0);
+	/* What follows the command is the command's own, with and without "--". */
+	assert_int_equal(TRACE(&c, "--count", "9", "ls", "-l", "--count"), 0);
+	assert_int_equal(c.count, 9);
+	assert_int_equal(c.words_n, 3);
+	assert_int_equal(c.vcpu, -1);
+	assert_int_equal(TRACE(&c, "--", "--help"), 0);
+	assert_string_equal(c.words[0], "--help");
+	refused("--vcpu", TRACE(&c, "--vcpu", "64"));
+	refused("--vcpu", TRACE(&c, "--vcpu", "-1"));
+	refused("--interval", TRACE(&c, "--interval", "1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +253,8 @@ int main(void)
 		cmocka_unit_test(test_mistakes), cmocka_unit_test(test_running_guests),
 		cmocka_unit_test(test_one_line_whatever_the_name),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_stat),
+		cmocka_unit_test(test_trace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
