@@ -284,6 +284,14 @@ struct halo_cpu {
 	void *be;
 };
 
+/*
+ * A guest spins when it makes one PAUSE after another, no further apart than GAP cycles,
+ * for WINDOW cycles (VT-x) or COUNT times (AMD-V).
+ */
+#define HALO_PAUSE_GAP		128
+#define HALO_PAUSE_WINDOW	4096
+#define HALO_PAUSE_COUNT	3000
+
 struct gpt_format;
 
 /**
@@ -294,6 +302,7 @@ struct gpt_format;
  * @nrips: the CPU saves the next RIP
  * @decode_assists: the CPU saves instruction bytes
  * @flush_by_asid: one guest's TLB can be flushed alone
+ * @pause_loop: it tells of a guest that spins with PAUSE
  * @vnmi: NMI blocking is tracked by the CPU
  * @page_1g: second-stage 1G pages
  * @deadline: run() keeps halo_cpu.deadline
@@ -309,6 +318,7 @@ struct halo_caps {
 	bool nrips;
 	bool decode_assists;
 	bool flush_by_asid;
+	bool pause_loop;
 	bool vnmi;
 	bool page_1g;
 	bool deadline;

@@ -98,7 +98,8 @@ struct halo_cpuid_dyn {
 #define HALO_HAS_PV_TLB_FLUSH	BIT(11)
 #define HALO_HAS_PV_SEND_IPI	BIT(12)
 #define HALO_HAS_PV_YIELD	BIT(13)
-#define HALO_HAS_PV		(HALO_HAS_PV_CLOCK | GENMASK(13, 8))
+#define HALO_HAS_PV_POLL	BIT(14)
+#define HALO_HAS_PV		(HALO_HAS_PV_CLOCK | GENMASK(14, 8))
 
 /* The signature, "KVMKVMKVM". */
 #define HALO_CPUID_PV_EBX	0x4b4d564b

@@ -137,11 +137,12 @@ static const struct halo_cpuid_rule halo_cpuid_rules[] = {
 	{ 0x40000000, 0, EDX, 0, HALO_CPUID_PV_EDX },
 	/*
 	 * provided: NOP_IO_DELAY 1, CLOCKSOURCE2 3, STEAL_TIME 5, PV_EOI 6, PV_UNHALT 7,
-	 *   PV_TLB_FLUSH 9, PV_SEND_IPI 11, PV_SCHED_YIELD 13, CLOCKSOURCE_STABLE 24.
+	 *   PV_TLB_FLUSH 9, PV_SEND_IPI 11, POLL_CONTROL 12, PV_SCHED_YIELD 13,
+	 *   CLOCKSOURCE_STABLE 24.
 	 * Not: the old clock's MSRs 0, MMU operations 2, async page faults 4 10 14.
 	 */
 	{ 0x40000001, 0, EAX, 0,
-	  B(1) | B(3) | B(5) | B(6) | B(7) | B(9) | B(11) | B(13) | B(24) },
+	  B(1) | B(3) | B(5) | B(6) | B(7) | B(9) | B(11) | B(12) | B(13) | B(24) },
 	{ 0x80000001, 0, EAX, ~0u, 0 },		/* the signature */
 	/*
 	 * let through: LAHF 0, CMP_LEGACY 1, ABM 5, SSE4A 6, MISALIGNSSE 7, PREFETCHW 8, XOP 11,

@@ -210,6 +210,10 @@ static long halo_cap(void *unused, void *arg)
 		q->value = halo_hw.flush_by_asid;
 		off = "the CPU can't flush one ASID; Halo takes a new one";
 		break;
+	case HALO_CAP_PAUSE_LOOP:
+		q->value = halo_hw.pause_loop;
+		off = "the CPU does not count PAUSEs; a vCPU that spins keeps its CPU";
+		break;
 	case HALO_CAP_VNMI:
 		q->value = halo_hw.vnmi;
 		off = "the CPU has no virtual NMI; Halo watches IRET";

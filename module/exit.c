@@ -170,7 +170,7 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 		return x->exc.vector == 6 ? halo_exit_ud(vcpu) :
 		       halo_exception(vcpu, x->exc.vector, x->exc.has_error, x->exc.error);
 	case HW_PAUSE:
-		cond_resched();
+		halo_sched_spin(vcpu);
 		return halo_skip(vcpu, len);
 	case HW_WBINVD:
 		/* The caches are coherent and the host's: nothing to do for a guest of RAM. */

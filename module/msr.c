@@ -18,6 +18,7 @@
 #define MSR_PV_SYSTEM_TIME	0x4b564d01
 #define MSR_PV_STEAL_TIME	0x4b564d03
 #define MSR_PV_EOI		0x4b564d04
+#define MSR_PV_POLL		0x4b564d05
 
 #define MTRR_TYPES		0x73		/* UC WC WT WP WB */
 #define PAT_TYPES		0xf3		/* and UC- */
@@ -94,6 +95,7 @@ static const struct halo_msr halo_msrs[] = {
 	{ MSR_PV_WALL_CLOCK, 1, W_PV_WALL, AT(msr.pv_wall_clock), 0, 0, HALO_HAS_PV_CLOCK },
 	{ MSR_PV_STEAL_TIME, 1, W_PV_STEAL, AT(msr.pv_steal), 0, 0, HALO_HAS_PV_STEAL },
 	{ MSR_PV_EOI, 1, W_PV_EOI, AT(msr.pv_eoi), 0, 0, HALO_HAS_PV_EOI },
+	{ MSR_PV_POLL, 1, W_BITS, AT(msr.pv_poll), 0, 1, HALO_HAS_PV_POLL },
 	/* kept, and without effect under nested paging */
 	{ MSR_MTRRcap, 1, W_NONE, 0, 0, HALO_MTRR_VAR | BIT(8) | BIT(10), HALO_HAS_MTRR },
 	{ MSR_MTRRdefType, 1, W_MTRR_DEF, AT(msr.mtrr_def), 0, 0, HALO_HAS_MTRR },
@@ -137,6 +139,7 @@ void halo_msr_reset(struct halo_vcpu *vcpu)
 {
 	memset(&vcpu->msr, 0, sizeof(vcpu->msr));
 	vcpu->msr.misc_enable = MISC_ENABLE_VALUE;
+	vcpu->msr.pv_poll = 1;
 	vcpu->msr.ucode = UCODE_REV_VALUE << (halo_be->id == HALO_BACKEND_VMX ? 32 : 0);
 }
 

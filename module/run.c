@@ -50,7 +50,7 @@ static void halo_sched_out(struct preempt_notifier *pn, struct task_struct *next
 {
 	struct halo_vcpu *vcpu = container_of(pn, struct halo_vcpu, pn);
 
-	WRITE_ONCE(vcpu->preempted, task_is_running(current));
+	halo_sched_lost(vcpu);
 	halo_pv_sched_out(vcpu);
 	halo_put_here(vcpu);
 }
@@ -116,33 +116,6 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	guest_timing_exit_irqoff();
 	local_irq_enable();
 	return true;
-}
-
-/* HLT, or an AP without work: sleep until something is posted. */
-static int halo_block(struct halo_vcpu *vcpu)
-{
-	u64 start = ktime_get_ns(), slept;
-	int err = 0;
-
-	halo_irq_sleep(vcpu);
-	prepare_to_rcuwait(&vcpu->wait);
-	for (;;) {
-		set_current_state(TASK_INTERRUPTIBLE);
-		if (halo_wakeable(vcpu) || READ_ONCE(vcpu->requests))
-			break;
-		if (signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		schedule();
-	}
-	finish_rcuwait(&vcpu->wait);
-	halo_irq_wake(vcpu);
-	vcpu->count.halts++;
-	slept = ktime_get_ns() - start;
-	vcpu->count.halted_ns += slept;
-	trace_halo_halt(vcpu, slept, err);
-	return err;
 }
 
 /* What halo_enter() stopped for; whether RUN is to be left for it, with vcpu->error. */

@@ -61,6 +61,7 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @vcpus: in order of creation
  * @lapics: the same order, for routing
  * @turn: lowest-priority arbitration
+ * @helped: index of the vCPU that a spinning one gave its CPU to last
  * @tsc_offset: the VM's TSC, which starts at 0, minus the host's and what that has lost
  * @clock_lock: the next two, and @boot_ns
  * @tsc_base: VM's TSC at which guest time was @clock_ns
@@ -88,6 +89,7 @@ struct halo_vm {
 	struct halo_vcpu *vcpus[HALO_MAX_VCPUS];
 	struct halo_lapic *lapics[HALO_MAX_VCPUS];
 	u32 turn;
+	unsigned int helped;
 	u64 tsc_offset;
 	spinlock_t clock_lock;
 	u64 tsc_base;
@@ -257,6 +259,8 @@ struct halo_count {
  * @caps: what follows from it
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
+ * @in_kernel: it was at CPL 0 then
+ * @halt_poll: how long to look out in HLT at present, ns
  * @tsc_lost: part of its TSC offset that makes up for the host's sleep
  * @preempted: its thread has lost the CPU while it had work
  * @pid: its thread
@@ -310,6 +314,8 @@ struct halo_vcpu {
 	struct fpu_guest fpu;
 	bool loaded;
 	bool preempted;
+	bool in_kernel;
+	unsigned int halt_poll;
 	u64 tsc_lost;
 	struct pid __rcu *pid;
 	struct {
@@ -338,6 +344,7 @@ struct halo_vcpu {
 		u64 pv_wall_clock;
 		u64 pv_steal;
 		u64 pv_eoi;
+		u64 pv_poll;
 		u64 hwcr;
 	} msr;
 
@@ -619,6 +626,11 @@ void halo_stats_del(struct halo_vm *vm);
 long halo_stats_fd_vm(struct halo_vm *vm);
 long halo_stats_fd_vcpu(struct halo_vcpu *vcpu);
 long halo_stats_vcpu(void *obj, void *arg);
+
+/* sched.c */
+int halo_block(struct halo_vcpu *vcpu);
+void halo_sched_lost(struct halo_vcpu *vcpu);
+void halo_sched_spin(struct halo_vcpu *vcpu);
 
 /* pv.c */
 #define HALO_PV_LAST_CALL	11	/* highest number of halo_pv_hypercall()'s */

@@ -14,7 +14,7 @@
  * Let through: CR2, CR3 and CR4 reads, CR8 reads (virtual TPR), INVLPG, INVPCID,
  *   descriptor-table instructions, PUSHF, POPF, INT n, task switches: nested
  *   paging makes them the guest's own business and the CPU does them right.
- *   RDTSC, RDTSCP: the CPU adds the offset.  PAUSE: until vCPUs are scheduled.
+ *   RDTSC, RDTSCP: the CPU adds the offset.  PAUSE, where it is not counted.
  * Take: everything below, as what is said, for the reason beside it.
  */
 const u8 svm_take[SVM_INTERCEPTS] = {
@@ -30,6 +30,7 @@ const u8 svm_take[SVM_INTERCEPTS] = {
 	[SVM_NMI] = HW_NMI, [SVM_INIT] = HW_INIT,	/* the host's */
 	[SVM_CPUID] = HW_CPUID,			/* the table decides */
 	[SVM_INVD] = HW_WBINVD, [SVM_WBINVD] = HW_WBINVD, /* would lose or flush the host's cache */
+	[SVM_PAUSE] = HW_PAUSE,			/* who spins helps others */
 	[SVM_HLT] = HW_HLT,			/* would stop the host's CPU */
 	[SVM_IOIO] = HW_PIO | SVM_MORE,			/* devices */
 	[SVM_MSR] = HW_RDMSR | SVM_MORE,			/* the bitmap */

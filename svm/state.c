@@ -60,6 +60,10 @@ static void svm_vmcb_init(struct halo_cpu *cpu)
 	for (i = 0; i < SVM_INTERCEPTS; i++)
 		if (svm_take[i])
 			v->intercept[i / 32] |= BIT(i % 32);
+	/* Each PAUSE, unless the CPU counts them; a threshold it lacks it ignores (15.14.4). */
+	svm_intercept(v, SVM_PAUSE, svm_caps.pause_loop);
+	v->pause_count = HALO_PAUSE_COUNT;
+	v->pause_threshold = HALO_PAUSE_GAP;
 	v->iopm_pa = svm_iopm_pa;
 	v->msrpm_pa = svm_msrpm_pa;
 	v->np_control = SVM_NP_ENABLE;

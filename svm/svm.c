@@ -26,6 +26,7 @@
 #define SVM_EDX_NRIPS		BIT(3)
 #define SVM_EDX_FLUSH_BY_ASID	BIT(6)
 #define SVM_EDX_DECODE_ASSISTS	BIT(7)
+#define SVM_EDX_PAUSE_FILTER	BIT(10)
 
 #define IOPM_BYTES		0x3000	/* 15.10.1 */
 #define MSRPM_BYTES		0x2000	/* 15.11 */
@@ -72,6 +73,7 @@ static void svm_probe(struct halo_caps *caps)
 	caps->nrips = edx & SVM_EDX_NRIPS;
 	caps->decode_assists = edx & SVM_EDX_DECODE_ASSISTS;
 	caps->flush_by_asid = edx & SVM_EDX_FLUSH_BY_ASID;
+	caps->pause_loop = edx & SVM_EDX_PAUSE_FILTER;
 	caps->page_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
 	caps->format = &gpt_npt;
 	caps->error = 0;

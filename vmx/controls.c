@@ -23,7 +23,7 @@ struct vmx_wanted {
 
 /*
  * Let through: RDTSC (with an offset), CR8 (to the LAPIC's page), INVLPG, INVPCID,
- *   CR3, descriptor tables, RDRAND, RDSEED, PAUSE: EPT and VPID make them the guest's
+ *   CR3, descriptor tables, RDRAND, RDSEED, a PAUSE by itself: EPT and VPID make them the guest's
  *   own business.
  * Take: everything below that is called "exiting", for the reason beside it.
  * What the guest is not shown (XSAVES, UMWAIT, PCONFIG, VM functions) is not
@@ -54,6 +54,7 @@ static const struct vmx_wanted vmx_wanted[] = {
 	{ CPU2, NEED, VMX_CPU2_EPT, "EPT" },
 	{ CPU2, NEED, VMX_CPU2_UNRESTRICTED, "unrestricted guest" },
 	{ CPU2, NEED, VMX_CPU2_WBINVD, "WBINVD exiting" },	/* would flush the host's cache */
+	{ CPU2, MAY, VMX_CPU2_PAUSE_LOOP, "pause-loop exiting" },	/* who spins helps others */
 	{ CPU2, MAY, VMX_CPU2_VPID, "VPID" },
 	{ CPU2, MAY, VMX_CPU2_RDTSCP, "RDTSCP" },
 	{ CPU2, MAY, VMX_CPU2_INVPCID, "INVPCID" },

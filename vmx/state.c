@@ -128,6 +128,10 @@ void vmx_vmcs_init(struct halo_cpu *cpu)
 	vmx_set(f, VMCS_PIN_CTLS, vmx_controls.pin);
 	vmx_set(f, VMCS_CPU_CTLS, vmx_controls.cpu);
 	vmx_set(f, VMCS_CPU2_CTLS, vmx_controls.cpu2);
+	if (vmx_controls.cpu2 & VMX_CPU2_PAUSE_LOOP) {
+		vmx_set(f, VMCS_PLE_GAP, HALO_PAUSE_GAP);
+		vmx_set(f, VMCS_PLE_WINDOW, HALO_PAUSE_WINDOW);
+	}
 	vmx_set(f, VMCS_EXCEPTION_BITMAP, VMX_TAKE_EXCEPTIONS);
 	vmx_set(f, VMCS_PF_ERROR_MASK, 0);
 	vmx_set(f, VMCS_PF_ERROR_MATCH, 0);

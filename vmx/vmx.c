@@ -96,6 +96,7 @@ static void vmx_probe(struct halo_caps *caps)
 	caps->format = vmx_caps[VMX_CAP_EPT_VPID] & VMX_CAP_EPT_AD ? &gpt_ept : &gpt_ept_noad;
 	caps->nrips = true;
 	caps->flush_by_asid = vmx_controls.cpu2 & VMX_CPU2_VPID;
+	caps->pause_loop = vmx_controls.cpu2 & VMX_CPU2_PAUSE_LOOP;
 	caps->vnmi = true;
 	caps->deadline = vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER;
 	caps->page_1g = vmx_caps[VMX_CAP_EPT_VPID] & VMX_CAP_EPT_1G;

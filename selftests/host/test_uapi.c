@@ -172,7 +172,7 @@ static void groups_and_masks_fit(void **state)
 {
 	assert_int_equal(HALO_STATE_GPRS | HALO_STATE_SEGS | HALO_STATE_CRS | HALO_STATE_DRS |
 			 HALO_STATE_MSRS | HALO_STATE_EVENTS | HALO_STATE_MP, HALO_STATE_ALL);
-	assert_int_equal(HALO_CAP_MAX, 21);
+	assert_int_equal(HALO_CAP_MAX, 22);
 }
 
 static void ioctl_numbers_are_unique(void **state)

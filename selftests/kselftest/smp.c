@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Several vCPUs: INIT and SIPI, IPIs, and state that must not mix. */
 #include <pthread.h>
+#include <sched.h>
+#include <time.h>
 #include "hvm.h"
 
 static volatile u64 ready, go, done, got[16], from[2];
@@ -148,6 +150,53 @@ TEST_SECONDS(ipi_ping_pong_with_hlt, 60)
 	CHECK_EQ(turn[0], 500);
 	CHECK_EQ(turn[1], 500);
 	CHECK(seen[0] && seen[1]);
+}
+
+/* In turns without HLT, on one CPU: each waits for one that can't run meanwhile. */
+GUEST void spin_in_turns(u64 me)
+{
+	u32 n;
+
+	for (n = 1; n <= 30; n++) {
+		while (turn[me] < n)
+			asm volatile("pause");
+		turn[!me] += me == 0 || n < 30;
+	}
+}
+
+static void *on_cpu_0(void *arg)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	CHECK(!sched_setaffinity(0, sizeof(set), &set));
+	guest_end(arg);
+	return NULL;
+}
+
+TEST_SECONDS(turns_on_one_cpu, 60)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *ap = vcpu_new(vm, 1);
+	struct timespec a, b;
+	pthread_t t[2];
+	u32 i;
+
+	guest_begin(ap, spin_in_turns, 1);
+	ap->s->mp_state = HALO_MP_RUNNABLE;
+	state_set(ap, HALO_STATE_MP);
+	guest_begin(vm->cpu[0], spin_in_turns, 0);
+	turn[0] = 1;
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (i = 0; i < 2; i++)
+		CHECK(!pthread_create(&t[i], NULL, on_cpu_0, vm->cpu[i]));
+	for (i = 0; i < 2; i++)
+		CHECK(!pthread_join(t[i], NULL));
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	CHECK_EQ(turn[1], 30);
+	ktap_note("60 turns took %lld ms", (long long)((b.tv_sec - a.tv_sec) * 1000 +
+						      (b.tv_nsec - a.tv_nsec) / 1000000));
 }
 
 static volatile bool kicking;

@@ -31,6 +31,13 @@ GUEST void fifty_cpuids(void)
 		got[1] = rdmsr(0x277);
 }
 
+/* Waits as a lock's waiter does. */
+GUEST void pauses(u64 rounds)
+{
+	while (rounds--)
+		asm volatile("pause");
+}
+
 GUEST void cpuids(void)
 {
 	u32 r[4];
@@ -238,6 +245,24 @@ TEST(counts_what_happened)
 	CHECK_EQ(old.user_exits, 8);
 }
 
+TEST_SECONDS(a_guest_that_spins_is_told_of, 60)
+{
+	struct halo_cap_query q = { .size = sizeof(q), .cap = HALO_CAP_PAUSE_LOOP };
+	struct vm *vm = vm_new();
+	struct vcpu *v = vm->cpu[0];
+
+	CHECK(!ioctl(vm->dev, HALO_GET_CAP, &q));
+	guest(v, pauses, 4);
+	CHECK_EQ(value(vcpu_stats(v), "exit_pause"), 0);
+	guest(v, pauses, 1000000);
+	if (!q.value)
+		CHECK_EQ(value(vcpu_stats(v), "exit_pause"), 0);
+	else
+		CHECK(value(vcpu_stats(v), "exit_pause") > 10);
+	if (!q.value)
+		ktap_skip("%s", q.text);
+}
+
 TEST(reads_nobody_would_make)
 {
 	struct vm *vm = vm_new();
@@ -422,6 +447,8 @@ TEST(in_guest_and_halted)
 	pthread_t runner;
 	u32 i, in = 0;
 
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		ktap_skip("one CPU can't be in the guest and look at it");
 	guest_begin(v, spin, 0);
 	CHECK(!pthread_create(&runner, NULL, in_run, v));
 	for (i = 0; i < 1000 && !in; i++) {

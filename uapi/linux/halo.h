@@ -57,6 +57,8 @@
  * @HALO_CAP_VIRT_INTR: the CPU delivers interrupts, and has an x2APIC's EOI, TPR and
  *	self-IPI, without an exit
  * @HALO_CAP_STATS_FD: HALO_VM_STATS_FD and HALO_VCPU_STATS_FD
+ * @HALO_CAP_PAUSE_LOOP: the CPU tells of a vCPU that spins; its CPU goes to another
+ *	vCPU of the VM that has lost its own
  * @HALO_CAP_MAX: one past the last
  */
 enum halo_cap {
@@ -81,6 +83,7 @@ enum halo_cap {
 	HALO_CAP_IRQFD = 18,
 	HALO_CAP_VIRT_INTR = 19,
 	HALO_CAP_STATS_FD = 20,
+	HALO_CAP_PAUSE_LOOP = 21,
 	HALO_CAP_MAX
 };
 
