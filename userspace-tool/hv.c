@@ -315,6 +315,37 @@ int hv_msi(const struct hv *hv, u64 addr, u32 data)
 }
 
 /**
+ * hv_time() - the guest's time
+ * @hv: the VM
+ * @ns: out: since its beginning, ns
+ *
+ * Return: whether the module tells.
+ */
+bool hv_time(const struct hv *hv, u64 *ns)
+{
+	struct halo_clock c = { .size = sizeof(c) };
+
+	if (ioctl(hv->vm, HALO_VM_GET_CLOCK, &c) < 0)
+		return false;
+	*ns = c.clock_ns;
+	return true;
+}
+
+/**
+ * hv_go_on_at() - set the guest's time, of a guest that has been stopped
+ * @hv: the VM, of which no vCPU runs
+ * @ns: from hv_time()
+ *
+ * Return: whether the module takes it.
+ */
+bool hv_go_on_at(const struct hv *hv, u64 ns)
+{
+	struct halo_clock c = { .size = sizeof(c), .flags = HALO_CLOCK_STOPPED, .clock_ns = ns };
+
+	return ioctl(hv->vm, HALO_VM_SET_CLOCK, &c) == 0;
+}
+
+/**
  * hv_line() - set an interrupt pin of a vCPU
  * @v: the vCPU
  * @pin: HALO_PIN_*

@@ -54,5 +54,7 @@ int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus
 int hv_virtual_wire(const struct hv_vcpu *v);
 int hv_msi(const struct hv *hv, u64 addr, u32 data);
 int hv_line(const struct hv_vcpu *v, u32 pin, bool level);
+bool hv_time(const struct hv *hv, u64 *ns);
+bool hv_go_on_at(const struct hv *hv, u64 ns);
 
 #endif /* HALO_TOOL_HV_H */

@@ -389,6 +389,7 @@ static int power_cycle(struct machine *m)
 	m->server_done = false;
 	m->sleep = false;
 	m->paused = false;
+	m->stood = false;
 	m->pressed = false;
 	m->again = false;
 	m->stop = 0;

@@ -46,10 +46,12 @@ struct machine_vcpu {
  * @server_done: it has ended
  * @lock: over all devices and the console
  * @stop: nonzero: the machine ends; set once, read without a lock
- * @gate_lock: over @paused and @held
+ * @gate_lock: over @paused, @held and the next two
  * @gate: vCPU threads wait here while @paused
  * @paused: the guest is to stand still
  * @held: vCPU threads that wait
+ * @stood: all of them did, and @stood_at is known
+ * @stood_at: the guest's time then, ns
  * @again: the guest starts anew when it has ended
  * @pressed: a signal has pressed the power button
  */
@@ -97,6 +99,8 @@ struct machine {
 	pthread_cond_t gate;
 	bool paused;
 	unsigned int held;
+	bool stood;
+	u64 stood_at;
 	bool again;
 	bool pressed;
 

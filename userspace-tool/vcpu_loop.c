@@ -282,7 +282,9 @@ static void gate(struct machine *m)
 	if (!__atomic_load_n(&m->paused, __ATOMIC_ACQUIRE))
 		return;
 	pthread_mutex_lock(&m->gate_lock);
-	m->held++;
+	/* The last to come: from here the guest sees no time. */
+	if (++m->held == m->cfg->cpus)
+		m->stood = hv_time(&m->hv, &m->stood_at);
 	while (m->paused && !machine_stopping(m))
 		pthread_cond_wait(&m->gate, &m->gate_lock);
 	m->held--;
@@ -439,8 +441,15 @@ void vcpus_pause(struct machine *m, bool pause)
 
 	pthread_mutex_lock(&m->gate_lock);
 	__atomic_store_n(&m->paused, pause, __ATOMIC_RELEASE);
-	if (!pause)
+	if (pause && m->held == m->cfg->cpus && !m->stood) {
+		/* None has come out since it was resumed. */
+		m->stood = hv_time(&m->hv, &m->stood_at);
+	} else if (!pause) {
+		if (m->stood)
+			hv_go_on_at(&m->hv, m->stood_at);
+		m->stood = false;
 		pthread_cond_broadcast(&m->gate);
+	}
 	pthread_mutex_unlock(&m->gate_lock);
 	/* A kick is not lost on a thread that is on its way to RUN. */
 	for (i = 0; pause && i < m->cfg->cpus; i++)
