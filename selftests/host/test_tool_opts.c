@@ -23,10 +23,12 @@ static char said[4096];
 /* Parse these words of a verb, what it says on stderr goes to said. */
 static int parse(const char *verb, void *c, const char *const *words)
 {
-	char *argv[32] = { (char *)verb };
+	static char *argv[32];	/* what was parsed points there */
 	int argc = 1, fds[2], old = dup(2), r;
 	ssize_t n;
 
+	memset(argv, 0, sizeof(argv));
+	argv[0] = (char *)verb;
 	while (*words)
 		argv[argc++] = (char *)*words++;
 	assert_int_equal(pipe(fds), 0);
