@@ -15,8 +15,14 @@
 #include "trace.h"
 #include "vcpu.h"
 
-/* Into the ring, and on. False: there is no room, or it is broken. */
-static bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a)
+/**
+ * halo_post() - a write to a POSTED zone: into the ring, and on
+ * @vcpu: the vCPU
+ * @a: the access, with its zone's cookie and HALO_EXIT_F_POSTED
+ *
+ * Return: false: there is no room, or the ring is broken.
+ */
+bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a)
 {
 	struct halo_exit *x = halo_ring_next(&vcpu->rings);
 
@@ -30,7 +36,12 @@ static bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a)
 	return true;
 }
 
-static void halo_bell(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone)
+/**
+ * halo_bell() - a write to a doorbell
+ * @vcpu: the vCPU
+ * @zone: the doorbell; the caller is in an RCU reader's section
+ */
+void halo_bell(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone)
 {
 	halo_host_eventfd_signal(zone->ctx);
 	vcpu->count.doorbells++;

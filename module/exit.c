@@ -128,6 +128,7 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 		halo_irq_deadline(vcpu);
 		return NEXT_RESUME;
 	case HW_NONE:
+		return vcpu->asked ? halo_forward_asked(vcpu) : NEXT_RESUME;
 	case HW_INTR:
 	case HW_NMI:
 	case HW_INTR_WINDOW:

@@ -46,6 +46,14 @@ void halo_exit_fill(const struct halo_vcpu *vcpu, const struct halo_access *a,
 		memcpy(x->insn, vcpu->bytes, min_t(unsigned int, n, sizeof(x->insn)));
 }
 
+/* A stay must end before the rest is done. */
+static enum halo_next halo_asked(struct halo_vcpu *vcpu, u16 type, u8 kind)
+{
+	vcpu->asked_type = type;
+	vcpu->asked = kind;
+	return NEXT_FORWARD;
+}
+
 /**
  * halo_ask() - an access is for userspace
  * @vcpu: the vCPU
@@ -59,20 +67,25 @@ enum halo_next halo_ask(struct halo_vcpu *vcpu, const struct halo_access *a,
 {
 	struct halo_exit *x;
 
+	if (vcpu->staying && vcpu->parked && READ_ONCE(vcpu->state->wanted)) {
+		halo_exit_fill(vcpu, a, &vcpu->exit);
+		return halo_asked(vcpu, ASKED_FILLED, kind);
+	}
 	vcpu->pending.kind = kind;
 	/* Who serves the ring may look at STATE as soon as it sees the exit. */
-	if (vcpu->parked)
+	if (vcpu->parked && !vcpu->staying)
 		halo_state_provide(vcpu);
 	x = halo_ring_next(&vcpu->rings);
 	if (IS_ERR(x) || unlikely(a->flags & HALO_EXIT_F_POSTED)) {
 		halo_exit_fill(vcpu, a, &vcpu->exit);
-		return halo_forward_push(vcpu);
+		return vcpu->staying ? halo_asked(vcpu, ASKED_FILLED, kind) :
+				       halo_forward_push(vcpu);
 	}
 	halo_exit_fill(vcpu, a, x);
 	halo_ring_give(&vcpu->rings, x, true);
 	trace_halo_user_exit(vcpu, x, 0);
 	vcpu->count.user_exits++;
-	return NEXT_FORWARD;
+	return vcpu->staying ? halo_asked(vcpu, ASKED_GIVEN, kind) : NEXT_FORWARD;
 }
 
 /**
@@ -82,6 +95,8 @@ enum halo_next halo_ask(struct halo_vcpu *vcpu, const struct halo_access *a,
  * @type: HALO_EXIT_*
  * @kind: what the reply is for
  *
+ * During a stay it is only noted: halo_exit_dispatch() will do it.
+ *
  * Return: FORWARD, or STOP when the ring is full or broken.
  */
 enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind)
@@ -89,6 +104,8 @@ enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kin
 	struct halo_exit *x = &vcpu->exit;
 	unsigned int n = min_t(unsigned int, vcpu->bytes_len, sizeof(x->insn));
 
+	if (vcpu->staying)
+		return halo_asked(vcpu, type, kind);
 	x->type = type;
 	if (!(x->flags & HALO_EXIT_F_POSTED))
 		x->flags |= HALO_EXIT_F_SYNC;
@@ -98,6 +115,27 @@ enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kin
 	memcpy(x->insn, vcpu->bytes, n);
 	vcpu->pending.kind = kind;
 	/* Who serves the ring may look at STATE as soon as it sees the exit. */
+	if (vcpu->parked)
+		halo_state_provide(vcpu);
+	return halo_forward_push(vcpu);
+}
+
+/**
+ * halo_forward_asked() - a stay has ended because it asks userspace: do the rest
+ * @vcpu: the vCPU
+ *
+ * Return: as halo_ask() or halo_forward().
+ */
+enum halo_next halo_forward_asked(struct halo_vcpu *vcpu)
+{
+	u8 kind = vcpu->asked;
+
+	vcpu->asked = PEND_NONE;
+	if (likely(vcpu->asked_type == ASKED_GIVEN))
+		return NEXT_FORWARD;
+	if (vcpu->asked_type != ASKED_FILLED)
+		return halo_forward(vcpu, vcpu->asked_type, kind);
+	vcpu->pending.kind = kind;
 	if (vcpu->parked)
 		halo_state_provide(vcpu);
 	return halo_forward_push(vcpu);

@@ -295,28 +295,33 @@ fault:
 
 /*
  * The instruction bytes at RIP into vcpu->bytes: how many, at least 1; -EFAULT with
- * the #PF queued.  The guest has just fetched them itself, so accessed bits are set
- * and rights were checked; a walk that fails now lost a race with another vCPU.
+ * the #PF queued; -EAGAIN if that can't be done during a stay.  The guest has just
+ * fetched them itself, so accessed bits are set and rights were checked; a walk that
+ * fails now lost a race with another vCPU.
  */
 static int halo_fetch(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	struct halo_walk_result res;
 	struct halo_mem *mem = &vcpu->vm->mem;
-	unsigned int want = HALO_INSN_MAX, first;
+	unsigned int want = HALO_INSN_MAX, first = 0;
 	u64 rip = vcpu->cpu.rip;
 	unsigned long seq;
 	int err;
 
 	if (vcpu->bytes_len)
 		return vcpu->bytes_len;
-	vcpu->count.decoded++;
 	if (x->insn_avail) {
-		memcpy(vcpu->bytes, x->insn, x->insn_avail);
-		return vcpu->bytes_len = x->insn_avail;
+		first = x->insn_avail;
+		memcpy(vcpu->bytes, x->insn, first);
+	} else if (halo_mode64(vcpu) && halo_code_read(vcpu)) {
+		first = want;
+	} else if (vcpu->staying) {
+		return -EAGAIN;
 	}
-	if (halo_mode64(vcpu) && halo_code_read(vcpu))
-		return vcpu->bytes_len = want;
+	vcpu->count.decoded++;
+	if (first)
+		return vcpu->bytes_len = first;
 	if (!halo_mode64(vcpu))
 		rip = (u32)(rip + halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_CS].base);
 
@@ -345,7 +350,7 @@ static int halo_fetch(struct halo_vcpu *vcpu)
  * @insn: the result
  *
  * Return: its length; -EFAULT with an exception queued; -EINVAL if there is no
- * such instruction.
+ * such instruction; -EAGAIN if that can't be told during a stay.
  */
 int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn)
 {
@@ -355,6 +360,35 @@ int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn)
 		return n;
 	n = halo_insn_decode(insn, vcpu->bytes, n, halo_code_mode(vcpu));
 	return n > 0 ? n : -EINVAL;
+}
+
+/**
+ * halo_decode_mmio() - decode the instruction at RIP into vcpu->pending
+ * @vcpu: the vCPU
+ *
+ * A driver comes back to the same few places: if the bytes are the last ones', so is the
+ * instruction.
+ *
+ * Return: as halo_decode().
+ */
+int halo_decode_mmio(struct halo_vcpu *vcpu)
+{
+	struct halo_pending *p = &vcpu->pending;
+	const u64 *now = (const u64 *)vcpu->bytes;
+	int n = halo_fetch(vcpu);
+
+	if (n < 0)
+		return n;
+	if (n == HALO_INSN_MAX && p->insn.len && p->insn.mode == halo_code_mode(vcpu) &&
+	    now[0] == p->bytes[0] && (now[1] ^ p->bytes[1]) << 8 == 0)
+		return p->insn.len;
+	p->bytes[0] = now[0];
+	p->bytes[1] = now[1];
+	n = halo_insn_decode(&p->insn, vcpu->bytes, n, halo_code_mode(vcpu));
+	if (n > 0)
+		return n;
+	p->insn.len = 0;
+	return -EINVAL;
 }
 
 /**

@@ -435,6 +435,25 @@ give_up:
 	return ret;
 }
 
+/* The commonest of all: no reads, no flags, no registers to change. */
+static int store(struct halo_insn_mmio *r)
+{
+	const struct halo_insn *insn = r->insn;
+	int ret = halo_insn_ea(insn, r->ops, r->ctx, &r->mem);
+
+	if (ret)
+		return ret;
+	r->mem.write = true;
+	r->mem.rmw = false;
+	r->value = insn->flags & HALO_INSN_F_IMM ? insn->imm & mask(insn->mem_size) :
+						   reg_read(r, insn->reg, insn->mem_size);
+	ret = r->ops->mem_write(r->ctx, &r->mem, r->value);
+	if (ret != HALO_INSN_DEVICE)
+		return ret;
+	r->phase = PHASE_WRITE;
+	return HALO_INSN_ACCESS;
+}
+
 /**
  * halo_insn_mmio_begin() - start to execute an instruction that touches a device
  * @r: state, filled here; the caller keeps it until the instruction is over
@@ -448,14 +467,19 @@ give_up:
 int halo_insn_mmio_begin(struct halo_insn_mmio *r, const struct halo_insn *insn,
 			 const struct halo_insn_ops *ops, void *ctx)
 {
-	*r = (struct halo_insn_mmio){
-		.phase = PHASE_OVER, .insn = insn, .ops = ops, .ctx = ctx,
-	};
+	r->phase = PHASE_OVER;
+	r->insn = insn;
+	r->ops = ops;
+	r->ctx = ctx;
+	if (insn->kind == HALO_INSN_MOV_STORE)
+		return store(r);
 	if (insn->kind < HALO_INSN_MEM_FIRST || insn->mem_size > 8)
 		return -EOPNOTSUPP;
 	if (repeats(insn) && !reg_read(r, HALO_INSN_RCX, insn->addr_size))
 		return HALO_INSN_DONE;
 	r->phase = PHASE_READ;
+	r->src[0] = 0;
+	r->src[1] = 0;
 	return go_on(r);
 }
 
@@ -471,6 +495,10 @@ int halo_insn_mmio_finish(struct halo_insn_mmio *r, u64 value)
 {
 	if (r->phase >= PHASE_COMMIT)
 		return -EINVAL;
+	if (r->insn->kind == HALO_INSN_MOV_STORE) {
+		r->phase = PHASE_OVER;
+		return HALO_INSN_DONE;
+	}
 	if (r->phase < PHASE_WRITE)
 		r->src[r->phase] = value & mask(r->mem.size);
 	r->phase++;

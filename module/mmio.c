@@ -84,6 +84,8 @@ static int halo_op_mem(struct halo_vcpu *vcpu, const struct halo_insn_mem *mem, 
 		p->first = mem->size;
 		return HALO_INSN_DEVICE;
 	}
+	if (vcpu->staying)
+		return -EAGAIN;
 	n = halo_gva_pages(vcpu, linear, mem->size, mem->write || mem->rmw, p->gpa);
 	if (n < 0)
 		return n;
@@ -190,6 +192,8 @@ static bool halo_mmio_pieces(struct halo_vcpu *vcpu, u64 *value, int *eoi,
 	struct halo_mem *ram = &vcpu->vm->mem;
 	bool crosses = p->first < mem->size;
 
+	if (likely(!crosses) && !p->piece)
+		return halo_mmio_access(vcpu, p->gpa[0], mem->size, value, eoi, a);
 	for (; p->piece <= crosses; p->piece++) {
 		unsigned int size = p->piece ? mem->size - p->first : p->first;
 		unsigned int shift = p->piece ? p->first * 8 : 0;
@@ -250,19 +254,20 @@ enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data)
 	return halo_mmio_steps(vcpu, HALO_INSN_ACCESS);
 }
 
+/* STOP: not during a stay. */
 static enum halo_next halo_mmio(struct halo_vcpu *vcpu)
 {
 	struct halo_pending *p = &vcpu->pending;
-	int len;
+	int ret = halo_decode_mmio(vcpu);
 
-	vcpu->count.mmio++;
-	len = halo_decode(vcpu, &p->insn);
-	if (len == -EFAULT)
-		return NEXT_RESUME;
-	if (len < 0)
+	if (ret == -EINVAL)
 		return halo_mmio_unknown(vcpu, 0);
-	return halo_mmio_steps(vcpu, halo_insn_mmio_begin(&p->mmio, &p->insn, &halo_mmio_ops,
-							  vcpu));
+	if (ret > 0)
+		ret = halo_insn_mmio_begin(&p->mmio, &p->insn, &halo_mmio_ops, vcpu);
+	if (ret == -EAGAIN)
+		return NEXT_STOP;
+	vcpu->count.mmio++;
+	return halo_mmio_steps(vcpu, ret);
 }
 
 static unsigned int halo_wanted(const struct halo_hwexit *x)
@@ -270,24 +275,58 @@ static unsigned int halo_wanted(const struct halo_hwexit *x)
 	return x->mem.write ? GPT_WRITE : x->mem.exec ? GPT_EXEC : GPT_READ;
 }
 
+/* A device: only without a walk of the guest's tables, where the CPU has told all. */
+static enum halo_stay halo_stay_mmio(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	bool lapic = halo_lapic_covers(&vcpu->lapic, x->mem.gpa);
+	enum halo_stay answer;
+
+	if (x->mem.walk || x->mem.exec || (lapic && !halo_stay_lapic(vcpu)))
+		return STAY_NOT;
+	if (x->insn_len && halo_doorbell(vcpu, x->mem.gpa))
+		return halo_stay_skip(vcpu, x->insn_len);
+	if (!halo_mode64(vcpu))
+		return STAY_NOT;
+	answer = halo_stay_next(vcpu, halo_mmio(vcpu));
+	if (answer == STAY_ON)
+		vcpu->bytes_len = 0;
+	return lapic ? halo_stay_interrupts(vcpu, answer) : answer;
+}
+
 /**
- * halo_memory_fast() - a second-stage fault on the spot: see halo_stay()
+ * halo_stay_memory() - a second-stage fault during a stay
  * @vcpu: the vCPU
  *
- * Return: whether the page is mapped now.
+ * Return: what became of it: a page that the host has at hand is mapped, a device is
+ * accessed.
  */
-bool halo_memory_fast(struct halo_vcpu *vcpu)
+enum halo_stay halo_stay_memory(struct halo_vcpu *vcpu)
 {
 	struct halo_hwexit *x = &vcpu->cpu.exit;
-	int ret = halo_mem_present(&vcpu->vm->mem, x->mem.gpa, halo_wanted(x));
+	struct halo_mem *mem = &vcpu->vm->mem;
+	unsigned long seq = READ_ONCE(mem->seq);
+	u64 hole = (x->mem.gpa >> PAGE_SHIFT << 1) | x->mem.write;
+	enum halo_stay answer = STAY_ON;
+	int ret = HALO_FAULT_MMIO;
+
+	/* Where a device answered there is one still, until a slot changes. */
+	if (vcpu->hole.at != hole || vcpu->hole.seq != seq)
+		ret = halo_mem_present(mem, x->mem.gpa, halo_wanted(x));
 
 	x->mem.device = ret == HALO_FAULT_MMIO;
-	if (ret != HALO_FAULT_MAPPED)
-		return false;
-	trace_halo_fault(vcpu, ret);
-	vcpu->count.faults++;
-	x->reason = HW_NONE;
-	return true;
+	if (x->mem.device) {
+		vcpu->hole.at = hole;
+		vcpu->hole.seq = seq;
+		answer = halo_stay_mmio(vcpu);
+	} else if (ret == HALO_FAULT_MAPPED) {
+		vcpu->count.faults++;
+	} else {
+		return STAY_NOT;
+	}
+	if (answer != STAY_NOT)
+		trace_halo_fault(vcpu, ret);
+	return answer;
 }
 
 /**

@@ -365,11 +365,11 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
  * Return: whether halo_exit_msr() may be called with interrupts off, and needs no more
  * than another entry. No zone must have this MSR.
  */
-bool halo_msr_fast(const struct halo_vcpu *vcpu, u32 index, bool write)
+bool halo_msr_fast(struct halo_vcpu *vcpu, u32 index, bool write)
 {
 	switch (index) {
 	case 0x800 ... 0x8ff:
-		return false;
+		return halo_stay_lapic(vcpu);
 	case MSR_IA32_APICBASE:
 	case MSR_PV_WALL_CLOCK:
 	case MSR_PV_SYSTEM_TIME:

@@ -208,37 +208,16 @@ enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 	return halo_ask(vcpu, &a, PEND_PIO);
 }
 
-/**
- * halo_pio_quick() - an IN or OUT that userspace answers, with preemption off
- * @vcpu: the vCPU
- *
- * What halo_exit_pio() would come to, at once.
- *
- * Return: FORWARD; RESUME if nothing was done: halo_exit_pio() is to see to it.
- */
-enum halo_next halo_pio_quick(struct halo_vcpu *vcpu)
+/* An IN or OUT that userspace answers: what halo_exit_pio() would come to, at once. */
+static enum halo_stay halo_pio_sync(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone,
+				    u64 value)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	struct halo_pending *p = &vcpu->pending;
-	const struct halo_zone_table *table;
-	const struct halo_zone_desc *zone;
-	struct halo_exit *e;
-	u64 value = 0;
+	struct halo_exit *e = halo_ring_next(&vcpu->rings);
 
-	/* A server may look at STATE as soon as it sees the exit. */
-	if (unlikely(x->io.string || (vcpu->parked && READ_ONCE(vcpu->state->wanted))))
-		return NEXT_RESUME;
-	if (!x->io.in)
-		value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(x->io.size);
-	/* Preemption off is a reader's section, too. */
-	table = rcu_dereference_sched(vcpu->vm->zones);
-	zone = x->io.in ? halo_zone_find(table, HALO_BUS_PIO, x->io.port, x->io.size) :
-			  halo_zone_find_write(table, HALO_BUS_PIO, x->io.port, x->io.size, value);
-	if (zone && (zone->mode != HALO_ZONE_SYNC || trace_halo_zone_enabled()))
-		return NEXT_RESUME;
-	e = halo_ring_next(&vcpu->rings);
 	if (IS_ERR(e))
-		return NEXT_RESUME;
+		return halo_stay_next(vcpu, halo_exit_pio(vcpu));
 	e->type = HALO_EXIT_PIO;
 	e->flags = x->io.in ? HALO_EXIT_F_SYNC : HALO_EXIT_F_SYNC | HALO_EXIT_F_WRITE;
 	e->size = x->io.size;
@@ -256,5 +235,61 @@ enum halo_next halo_pio_quick(struct halo_vcpu *vcpu)
 	halo_ring_give(&vcpu->rings, e, true);
 	trace_halo_user_exit(vcpu, e, 0);
 	vcpu->count.user_exits++;
-	return NEXT_FORWARD;
+	vcpu->asked = PEND_PIO;
+	vcpu->asked_type = ASKED_GIVEN;
+	return STAY_OVER;
+}
+
+static bool halo_pio_post(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone, u64 value)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	const struct halo_access a = {
+		.bus = HALO_BUS_PIO,
+		.flags = HALO_EXIT_F_POSTED,
+		.addr = x->io.port,
+		.value = value,
+		.cookie = zone->cookie,
+		.size = x->io.size,
+		.write = true,
+		.insn_len = x->insn_len,
+	};
+
+	return halo_post(vcpu, &a);
+}
+
+/**
+ * halo_stay_pio() - an IN or OUT during a stay
+ * @vcpu: the vCPU
+ *
+ * Return: what became of it.
+ */
+enum halo_stay halo_stay_pio(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	const struct halo_zone_table *table;
+	const struct halo_zone_desc *zone;
+	u64 value = 0;
+
+	/* A string is in memory, which may have to be got. */
+	if (unlikely(x->io.string))
+		return STAY_NOT;
+	if (!x->io.in)
+		value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(x->io.size);
+	/* Preemption off is a reader's section, too. */
+	table = rcu_dereference_sched(vcpu->vm->zones);
+	zone = x->io.in ? halo_zone_find(table, HALO_BUS_PIO, x->io.port, x->io.size) :
+			  halo_zone_find_write(table, HALO_BUS_PIO, x->io.port, x->io.size, value);
+	if (zone && !x->io.in && !trace_halo_zone_enabled()) {
+		if (zone->mode == HALO_ZONE_DOORBELL)
+			halo_bell(vcpu, zone);
+		else if (zone->mode != HALO_ZONE_POSTED || !halo_pio_post(vcpu, zone, value))
+			goto other;
+		return halo_stay_skip(vcpu, x->insn_len);
+	}
+other:
+	/* A server may look at STATE as soon as it sees the exit. */
+	if ((!zone || (zone->mode == HALO_ZONE_SYNC && !trace_halo_zone_enabled())) &&
+	    !(vcpu->parked && READ_ONCE(vcpu->state->wanted)))
+		return halo_pio_sync(vcpu, zone, value);
+	return halo_stay_next(vcpu, halo_exit_pio(vcpu));
 }

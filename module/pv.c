@@ -325,8 +325,6 @@ u64 halo_pv_hypercall(struct halo_vcpu *vcpu, u64 nr)
 
 	if (halo_cpl(vcpu))
 		return -PV_EPERM;
-	for (i = 0; i < ARRAY_SIZE(arg); i++)
-		arg[i] = wide ? vcpu->cpu.gpr[regs[i]] : (u32)vcpu->cpu.gpr[regs[i]];
 	switch (nr) {
 	case KVM_HC_KICK_CPU:
 		has = HALO_HAS_PV_UNHALT;
@@ -340,6 +338,8 @@ u64 halo_pv_hypercall(struct halo_vcpu *vcpu, u64 nr)
 	}
 	if (!(vcpu->caps.has & has))
 		return -PV_ENOSYS;
+	for (i = 0; i < ARRAY_SIZE(arg); i++)
+		arg[i] = wide ? vcpu->cpu.gpr[regs[i]] : (u32)vcpu->cpu.gpr[regs[i]];
 	switch (nr) {
 	case KVM_HC_KICK_CPU:
 		return halo_pv_kick(vcpu, arg[1]);

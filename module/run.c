@@ -99,6 +99,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 		switch_fpu_return();
 
 	trace_halo_inject(vcpu);
+	vcpu->bytes_len = 0;
 	guest_timing_enter_irqoff();
 	halo_stay(vcpu);
 	halo_host_guest_ran();
@@ -106,7 +107,6 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	smp_store_release(&vcpu->mode, MODE_OUTSIDE);
 	if (halo_hw.tpr_shadow && unlikely(l->reg[HALO_LAPIC_TPR].v != tpr))
 		halo_lapic_set_tpr(l, l->reg[HALO_LAPIC_TPR].v);
-	vcpu->bytes_len = 0;
 
 	/* The interrupt that brought us out is taken here, on the guest's account. */
 	if (cpu->exit.reason == HW_INTR) {
@@ -206,11 +206,8 @@ static enum halo_next halo_quick(struct halo_vcpu *vcpu, bool *out)
 	next = halo_reply_take(vcpu);
 	if (next != NEXT_RESUME || !halo_events_none(vcpu) || !halo_enter(vcpu))
 		return next;
-	if (likely(x->reason == HW_PIO)) {
-		next = halo_pio_quick(vcpu);
-		if (likely(next == NEXT_FORWARD))
-			return next;
-	}
+	if (likely(x->reason == HW_NONE && vcpu->asked))
+		return halo_forward_asked(vcpu);
 	*out = true;
 	return NEXT_RESUME;
 }

@@ -13,35 +13,11 @@
  * as the answer.
  */
 #include <linux/entry-kvm.h>
-#include <asm/processor-flags.h>
 #include "trace.h"
 #include "vcpu.h"
 
 /* Entries of one stay. */
 #define HALO_STAY_MAX	256
-
-/**
- * enum halo_stay - what became of an exit
- * @STAY_NOT: nothing: halo_exit_dispatch() is to answer it
- * @STAY_ON: answered: enter again
- * @STAY_OVER: answered: but something must be done before the next entry
- */
-enum halo_stay { STAY_NOT, STAY_ON, STAY_OVER };
-
-/* halo_skip(), if there is nothing special about it. */
-static __always_inline enum halo_stay halo_stay_skip(struct halo_vcpu *vcpu, unsigned int len)
-{
-	struct halo_cpu *cpu = &vcpu->cpu;
-	u64 rip = cpu->rip + len;
-
-	if (unlikely((rip ^ cpu->rip) >> 32 || cpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
-		halo_skip(vcpu, len);
-		return STAY_OVER;
-	}
-	cpu->rip = rip;
-	cpu->shadow = 0;
-	return STAY_ON;
-}
 
 /* The length of what was intercepted; 0: halo_insn_length() must find out. */
 static __always_inline unsigned int halo_stay_length(struct halo_vcpu *vcpu,
@@ -132,43 +108,86 @@ enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
 	}
 }
 
+/**
+ * halo_stay_lapic() - may the guest's access to its LAPIC be carried out during a stay
+ * @vcpu: the vCPU
+ *
+ * Not where the CPU has a part in it that it tells at the end of the stay only, nor while
+ * the guest may have ended an interrupt in memory.
+ */
+bool halo_stay_lapic(struct halo_vcpu *vcpu)
+{
+	return !halo_hw.tpr_shadow && !halo_hw.virt_intr && !vcpu->pv.eoi_offered;
+}
+
+/**
+ * halo_stay_interrupts() - the LAPIC was accessed
+ * @vcpu: the vCPU
+ * @answer: what became of the exit
+ *
+ * Return: the same; OVER instead of ON if the LAPIC may have to deliver what it had not
+ * at the last entry.
+ */
+enum halo_stay halo_stay_interrupts(struct halo_vcpu *vcpu, enum halo_stay answer)
+{
+	struct halo_lapic *l = &vcpu->lapic;
+
+	if (answer != STAY_ON)
+		return answer;
+	if (halo_hw.virt_intr)
+		return l->changed || vcpu->pv.eoi_offered ? STAY_OVER : STAY_ON;
+	return !halo_stay_lapic(vcpu) || halo_lapic_pending(l) >= 0 ||
+	       halo_lapic_cr8(l) != vcpu->cpu.cr8 ? STAY_OVER : STAY_ON;
+}
+
+/**
+ * halo_stay_next() - what a handler of halo_exit_dispatch()'s means for a stay
+ * @vcpu: the vCPU, staying
+ * @next: what it returned; STOP: it would sleep, and has done nothing
+ *
+ * Return: what became of the exit.
+ */
+enum halo_stay halo_stay_next(struct halo_vcpu *vcpu, enum halo_next next)
+{
+	if (next == NEXT_STOP)
+		return STAY_NOT;
+	return next == NEXT_RESUME && vcpu->cpu.event.type == EVENT_NONE &&
+	       !vcpu->cpu.arch.dirty ? STAY_ON : STAY_OVER;
+}
+
 static __always_inline enum halo_stay halo_stay_hypercall(struct halo_vcpu *vcpu)
 {
 	unsigned int len = halo_stay_length(vcpu, HALO_INSN_VMMCALL);
+	u64 nr;
 
-	u64 nr = halo_hypercall_nr(vcpu);
-
+	if (unlikely(!len))
+		return STAY_NOT;
+	nr = halo_hypercall_nr(vcpu);
+	if (unlikely(!halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr)))
+		return halo_stay_next(vcpu, halo_hypercall(vcpu, len));
 	/* One of those that exist may give the CPU away. */
-	if (unlikely(!len || nr <= HALO_PV_LAST_CALL ||
-		     !halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr)))
+	if (unlikely(nr < 64 && HALO_PV_CALLS & BIT_ULL(nr)))
 		return STAY_NOT;
 	vcpu->cpu.gpr[GPR_RAX] = halo_pv_hypercall(vcpu, nr);
 	return halo_stay_skip(vcpu, len);
-}
-
-/* May there be an interrupt to deliver that was not there at the last entry? */
-static bool halo_stay_interrupts(struct halo_vcpu *vcpu)
-{
-	/* After an EOI in memory the LAPIC does not know yet what it has pending. */
-	if (halo_hw.virt_intr || vcpu->pv.eoi_offered)
-		return vcpu->lapic.changed || vcpu->pv.eoi_offered;
-	return halo_lapic_pending(&vcpu->lapic) >= 0;
 }
 
 static __always_inline enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool write)
 {
 	unsigned int len = halo_stay_length(vcpu, write ? HALO_INSN_WRMSR : HALO_INSN_RDMSR);
 	u32 index = vcpu->cpu.gpr[GPR_RCX];
+	enum halo_stay answer;
 
-	if (unlikely(!len || !halo_msr_fast(vcpu, index, write) ||
-		     !halo_no_zone(vcpu, HALO_BUS_MSR, index)))
+	if (unlikely(!len))
+		return STAY_NOT;
+	vcpu->cpu.exit.insn_len = len;
+	if (unlikely(!halo_no_zone(vcpu, HALO_BUS_MSR, index)))
+		return halo_stay_next(vcpu, halo_exit_msr(vcpu, write));
+	if (!halo_msr_fast(vcpu, index, write))
 		return STAY_NOT;
 	vcpu->lapic.stale |= halo_hw.virt_intr;
-	halo_msr_own(vcpu, index, write, len);
-	if (vcpu->cpu.event.type != EVENT_NONE || vcpu->cpu.arch.dirty ||
-	    (write && halo_stay_interrupts(vcpu)))
-		return STAY_OVER;
-	return STAY_ON;
+	answer = halo_stay_next(vcpu, halo_msr_own(vcpu, index, write, len));
+	return write && halo_msr_lapic(index) ? halo_stay_interrupts(vcpu, answer) : answer;
 }
 
 static __always_inline enum halo_stay halo_stay_answer(struct halo_vcpu *vcpu)
@@ -180,7 +199,9 @@ static __always_inline enum halo_stay halo_stay_answer(struct halo_vcpu *vcpu)
 	case HW_CPUID:
 		return halo_stay_cpuid(vcpu);
 	case HW_MEMORY:
-		return halo_memory_fast(vcpu) ? STAY_ON : STAY_NOT;
+		return halo_stay_memory(vcpu);
+	case HW_PIO:
+		return halo_stay_pio(vcpu);
 	case HW_HYPERCALL:
 		return halo_stay_hypercall(vcpu);
 	case HW_RDMSR:
@@ -205,6 +226,15 @@ bool halo_must_wait(struct halo_vcpu *vcpu)
 	return READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) | work;
 }
 
+/* The same, where there is nothing nearly always. */
+static __always_inline bool halo_stay_must_end(struct halo_vcpu *vcpu)
+{
+	if (likely(!(READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) |
+		     (read_thread_flags() & XFER_TO_GUEST_MODE_WORK))))
+		return false;
+	return halo_must_wait(vcpu);
+}
+
 /**
  * halo_stay() - enter the guest, answer, enter again, until there is more to do
  * @vcpu: the vCPU; interrupts are off, its mode is IN_GUEST
@@ -224,6 +254,7 @@ void halo_stay(struct halo_vcpu *vcpu)
 	enum halo_stay answer;
 
 	cpu->again = false;
+	vcpu->staying = true;
 	for (;;) {
 		trace_halo_entry(vcpu);
 		halo_be->run(cpu);
@@ -231,11 +262,12 @@ void halo_stay(struct halo_vcpu *vcpu)
 		trace_halo_exit(vcpu);
 		left--;
 		answer = halo_stay_answer(vcpu);
-		if (answer != STAY_ON || !left || halo_must_wait(vcpu) ||
+		if (answer != STAY_ON || !left || halo_stay_must_end(vcpu) ||
 		    atomic64_read(&vcpu->vm->tlb_gen) != vcpu->tlb_gen)
 			break;
 		cpu->again = true;
 	}
+	vcpu->staying = false;
 	if (answer != STAY_NOT)
 		cpu->exit.reason = HW_NONE;
 	vcpu->lapic.stale |= halo_hw.virt_intr;

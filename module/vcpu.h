@@ -20,6 +20,8 @@
 #include <linux/rcuwait.h>
 #include <linux/refcount.h>
 #include <linux/halo.h>
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
 #include "backend.h"
 #include "cpuid.h"
 #include "ept.h"
@@ -134,7 +136,8 @@ enum halo_pend_kind {
  * @first: MMIO: bytes of it in the first page
  * @piece: MMIO: which of the two is next
  * @got: MMIO: what the pieces of a read gave so far
- * @insn: MMIO: the instruction
+ * @insn: MMIO: the instruction; kept for the next one
+ * @bytes: MMIO: what @insn was decoded from
  * @mmio: MMIO: how far it is
  *
  * A reply chooses nothing but a value: everything else about its use is here.
@@ -153,6 +156,7 @@ struct halo_pending {
 	u8 piece;
 	u64 got;
 	struct halo_insn insn;
+	u64 bytes[2];
 	struct halo_insn_mmio mmio;
 };
 
@@ -211,6 +215,10 @@ struct halo_count {
 	u64 parked_ns;
 };
 
+/* vcpu->asked_type, beside the HALO_EXIT_* */
+#define ASKED_FILLED	0	/* @exit is to be pushed */
+#define ASKED_GIVEN	0xffff	/* nothing: it is in the ring */
+
 /* Bits of vcpu->requests. */
 #define REQ_KICK	0	/* leave RUN with -EINTR */
 #define REQ_READ	1	/* leave it with 0, if exits wait */
@@ -249,6 +257,9 @@ struct halo_count {
  * @spin_ns: how long it is at present
  * @exit: the exit being forwarded
  * @exit_waits: @exit did not fit into the ring yet
+ * @staying: between two entries, interrupts off: what would sleep or forward waits
+ * @asked: for what reply a stay asks userspace, or PEND_NONE
+ * @asked_type: what is left to do for it: HALO_EXIT_* to forward, or ASKED_*
  * @pending: what its reply is for
  * @error: errno for NEXT_STOP
  * @stopped: a reply asked for SHUTDOWN, or the vCPU failed
@@ -271,6 +282,8 @@ struct halo_count {
  * @bytes: instruction bytes of this exit
  * @bytes_len: how many, 0 = not fetched
  * @code: where instruction bytes were found last
+ * @hole: device page of the last second-stage fault, shifted left, and whether it was
+ *	written; and the seq of the VM's memory then
  * @msr: MSRs that are only numbers
  * @count: statistics
  */
@@ -302,6 +315,9 @@ struct halo_vcpu {
 	u64 spin_ns;
 	struct halo_exit exit;
 	bool exit_waits;
+	bool staying;
+	u8 asked;
+	u16 asked_type;
 	struct halo_pending pending;
 	int error;
 	bool stopped;
@@ -327,9 +343,13 @@ struct halo_vcpu {
 	} pv;
 	struct preempt_notifier pn;
 
-	u8 bytes[16];
+	u8 bytes[16] __aligned(8);
 	u8 bytes_len;
 	struct halo_code code;
+	struct {
+		u64 at;
+		unsigned long seq;
+	} hole;
 
 	struct {
 		u64 tsc_adjust;
@@ -472,6 +492,9 @@ void halo_state_reset(struct halo_vcpu *vcpu, bool init);
 int halo_vcpu_run(struct halo_vcpu *vcpu);
 
 /* stay.c */
+enum halo_stay halo_stay_next(struct halo_vcpu *vcpu, enum halo_next next);
+enum halo_stay halo_stay_interrupts(struct halo_vcpu *vcpu, enum halo_stay answer);
+bool halo_stay_lapic(struct halo_vcpu *vcpu);
 void halo_stay(struct halo_vcpu *vcpu);
 bool halo_must_wait(struct halo_vcpu *vcpu);
 void halo_exit_cpuid(struct halo_vcpu *vcpu);
@@ -496,6 +519,35 @@ static inline enum halo_next halo_ud(struct halo_vcpu *vcpu)
 /* exit.c */
 enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu);
 enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len);
+
+/**
+ * enum halo_stay - what became of an exit during a stay
+ * @STAY_NOT: nothing: halo_exit_dispatch() is to answer it
+ * @STAY_ON: answered: enter again
+ * @STAY_OVER: answered: but something must be done before the next entry
+ */
+enum halo_stay { STAY_NOT, STAY_ON, STAY_OVER };
+
+/**
+ * halo_stay_skip() - halo_skip() during a stay
+ * @vcpu: the vCPU
+ * @len: length of the instruction
+ *
+ * Return: STAY_ON, or STAY_OVER if there was something special about it.
+ */
+static __always_inline enum halo_stay halo_stay_skip(struct halo_vcpu *vcpu, unsigned int len)
+{
+	struct halo_cpu *cpu = &vcpu->cpu;
+	u64 rip = cpu->rip + len;
+
+	if (unlikely((rip ^ cpu->rip) >> 32 || cpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
+		halo_skip(vcpu, len);
+		return STAY_OVER;
+	}
+	cpu->rip = rip;
+	cpu->shadow = 0;
+	return STAY_ON;
+}
 
 /**
  * struct halo_access - an access to a bus
@@ -524,6 +576,8 @@ enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
 /* bus.c */
 enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a);
 bool halo_doorbell(struct halo_vcpu *vcpu, u64 gpa);
+bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a);
+void halo_bell(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone);
 bool halo_no_zone(struct halo_vcpu *vcpu, unsigned int bus, u64 addr);
 long halo_bus_set_zone(void *obj, void *arg);
 void halo_bus_free(struct halo_vm *vm);
@@ -554,6 +608,7 @@ void halo_exit_fill(const struct halo_vcpu *vcpu, const struct halo_access *a,
 enum halo_next halo_ask(struct halo_vcpu *vcpu, const struct halo_access *a,
 			enum halo_pend_kind kind);
 enum halo_next halo_forward(struct halo_vcpu *vcpu, u16 type, enum halo_pend_kind kind);
+enum halo_next halo_forward_asked(struct halo_vcpu *vcpu);
 enum halo_next halo_fail(struct halo_vcpu *vcpu, u64 what, u64 code);
 enum halo_next halo_reply_take(struct halo_vcpu *vcpu);
 enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data);
@@ -561,20 +616,21 @@ enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi);
 
 /* pio.c */
 enum halo_next halo_exit_pio(struct halo_vcpu *vcpu);
-enum halo_next halo_pio_quick(struct halo_vcpu *vcpu);
+enum halo_stay halo_stay_pio(struct halo_vcpu *vcpu);
 void halo_reg_write(u64 *reg, u64 value, unsigned int size);
 enum halo_next halo_pio_complete(struct halo_vcpu *vcpu, u64 data);
 enum halo_next halo_string_complete(struct halo_vcpu *vcpu);
 
 /* mmio.c */
 enum halo_next halo_exit_memory(struct halo_vcpu *vcpu);
-bool halo_memory_fast(struct halo_vcpu *vcpu);
+enum halo_stay halo_stay_memory(struct halo_vcpu *vcpu);
 enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data);
 int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf,
 		 unsigned int size, bool write);
 
 /* gva.c */
 int halo_decode(struct halo_vcpu *vcpu, struct halo_insn *insn);
+int halo_decode_mmio(struct halo_vcpu *vcpu);
 bool halo_code_read(struct halo_vcpu *vcpu);
 int halo_insn_length(struct halo_vcpu *vcpu, enum halo_insn_kind kind);
 int halo_gva_to_gpa(struct halo_vcpu *vcpu, u64 gva, unsigned int access, u64 *gpa);
@@ -586,7 +642,12 @@ int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsign
 		    bool write, u64 *linear);
 
 /* msr.c */
-bool halo_msr_fast(const struct halo_vcpu *vcpu, u32 index, bool write);
+static inline bool halo_msr_lapic(u32 index)
+{
+	return index - 0x800 < 0x100 || index == MSR_IA32_TSC_DEADLINE;
+}
+
+bool halo_msr_fast(struct halo_vcpu *vcpu, u32 index, bool write);
 enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int len);
 enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write);
 int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value);
@@ -633,7 +694,8 @@ void halo_sched_lost(struct halo_vcpu *vcpu);
 void halo_sched_spin(struct halo_vcpu *vcpu);
 
 /* pv.c */
-#define HALO_PV_LAST_CALL	11	/* highest number of halo_pv_hypercall()'s */
+/* Numbers of hypercalls that halo_pv_hypercall() may not answer during a stay. */
+#define HALO_PV_CALLS	(BIT_ULL(5) | BIT_ULL(10) | BIT_ULL(11))
 int halo_pv_steal_set(struct halo_vcpu *vcpu, u64 value);
 int halo_pv_eoi_set(struct halo_vcpu *vcpu, u64 value);
 void halo_pv_reset(struct halo_vcpu *vcpu);

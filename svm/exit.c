@@ -103,6 +103,10 @@ void svm_exit_decode(struct halo_cpu *cpu)
 	u32 code = v->exit_code;
 
 	x->reason = (x->reason & ~SVM_MORE) ?: HW_UNKNOWN;
+	if (likely(code == SVM_IOIO)) {
+		svm_decode_io(x, v, cpu->rip);
+		return;
+	}
 	switch (code) {
 	case SVM_CR_READ ... SVM_CR_READ + 15:
 		svm_decode_cr(x, v, code - SVM_CR_READ, false);
@@ -124,9 +128,6 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		x->exc.error = v->exit_info1;
 		/* The CPU has put the cause of a #DB into the guest's DR6 itself. */
 		x->exc.qual = 0;
-		break;
-	case SVM_IOIO:
-		svm_decode_io(x, v, cpu->rip);
 		break;
 	case SVM_MSR:
 		x->reason = v->exit_info1 & 1 ? HW_WRMSR : HW_RDMSR;
