@@ -233,7 +233,7 @@ static void halo_code_note(struct halo_vcpu *vcpu, u64 rip, const struct halo_wa
 			   unsigned long seq)
 {
 	struct halo_mem *mem = &vcpu->vm->mem;
-	struct halo_code *c = &vcpu->code;
+	struct halo_code *c = &vcpu->codes[(rip >> PAGE_SHIFT) % HALO_CODE_PAGES];
 	unsigned int i;
 
 	c->cr3 = HALO_CODE_NONE;
@@ -267,15 +267,24 @@ static void halo_code_note(struct halo_vcpu *vcpu, u64 rip, const struct halo_wa
  */
 bool halo_code_read(struct halo_vcpu *vcpu)
 {
-	const struct halo_code *c = &vcpu->code;
+	const struct halo_code *c = vcpu->code;
 	/* Not by index: a check of its bounds must not be where user access is open. */
-	const struct halo_code_step *step = c->step, *end = c->end;
-	u64 at = vcpu->cpu.rip - c->page, *bytes = (u64 *)vcpu->bytes, entry;
+	const struct halo_code_step *step, *end;
+	u64 rip = vcpu->cpu.rip, at = rip - c->page, *bytes = (u64 *)vcpu->bytes, entry;
 	bool done = false;
 
-	if (at > PAGE_SIZE - sizeof(vcpu->bytes) || vcpu->cpu.arch.cr3 != c->cr3 ||
-	    !vcpu->cpu.arch.code64 || READ_ONCE(vcpu->vm->mem.seq) != c->seq)
+	if (unlikely(at > PAGE_SIZE - sizeof(vcpu->bytes))) {
+		c = &vcpu->codes[(rip >> PAGE_SHIFT) % HALO_CODE_PAGES];
+		at = rip - c->page;
+		if (at > PAGE_SIZE - sizeof(vcpu->bytes))
+			return false;
+		vcpu->code = c;
+	}
+	if (vcpu->cpu.arch.cr3 != c->cr3 || !vcpu->cpu.arch.code64 ||
+	    READ_ONCE(vcpu->vm->mem.seq) != c->seq)
 		return false;
+	step = c->step;
+	end = c->end;
 	pagefault_disable();
 	/* Addresses that access_ok() was asked about when they were noted. */
 	__uaccess_begin();

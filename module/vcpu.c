@@ -109,6 +109,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 {
 	struct halo_vcpu *vcpu;
 	int err;
+	unsigned int i;
 
 	vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
 	if (!vcpu)
@@ -139,7 +140,9 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->tsc_lost = halo_host_tsc_lost;
 	vcpu->cpu.tsc_offset = vm->tsc_offset + vcpu->tsc_lost;
 	halo_irq_init(vcpu);
-	vcpu->code.cr3 = HALO_CODE_NONE;
+	for (i = 0; i < HALO_CODE_PAGES; i++)
+		vcpu->codes[i].cr3 = HALO_CODE_NONE;
+	vcpu->code = vcpu->codes;
 	halo_serve_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, vcpu->cpu.apic_page, arg->id, vcpu->caps.maxphyaddr,
 			&halo_lapic_glue, vcpu);

@@ -160,8 +160,10 @@ struct halo_pending {
 	struct halo_insn_mmio mmio;
 };
 
+#define HALO_CODE_PAGES	8
+
 /**
- * struct halo_code - the page of 64-bit code in which an instruction was fetched last
+ * struct halo_code - a page of 64-bit code in which an instruction was fetched
  * @page: its linear address
  * @cr3: CR3 then, HALO_CODE_NONE = no page is known
  * @seq: of the VM's memory then
@@ -281,7 +283,8 @@ struct halo_count {
  * @pn: scheduling in and out
  * @bytes: instruction bytes of this exit
  * @bytes_len: how many, 0 = not fetched
- * @code: where instruction bytes were found last
+ * @codes: where instruction bytes were found, by the page's number
+ * @code: the last one
  * @hole: device page of the last second-stage fault, shifted left, and whether it was
  *	written; and the seq of the VM's memory then
  * @msr: MSRs that are only numbers
@@ -345,7 +348,8 @@ struct halo_vcpu {
 
 	u8 bytes[16] __aligned(8);
 	u8 bytes_len;
-	struct halo_code code;
+	struct halo_code codes[HALO_CODE_PAGES];
+	const struct halo_code *code;
 	struct {
 		u64 at;
 		unsigned long seq;
