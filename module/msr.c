@@ -420,7 +420,8 @@ enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int l
  * @vcpu: the vCPU
  * @write: which
  *
- * Return: FORWARD if a zone says so or an EOI is to be told, else RESUME.
+ * Return: FORWARD if a zone says so or an EOI is to be told, else RESUME; STOP during a
+ * stay, if the MSR's zone has just gone and what it is then can't be done in one.
  */
 enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 {
@@ -444,6 +445,8 @@ enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 		vcpu->pending.insn_len = a.insn_len;
 		return halo_ask(vcpu, &a, write ? PEND_WRMSR : PEND_RDMSR);
 	case ACCESS_NONE:
+		if (vcpu->staying && !halo_msr_fast(vcpu, a.addr, write))
+			return NEXT_STOP;
 		return halo_msr_own(vcpu, a.addr, write, a.insn_len);
 	default:
 		return halo_gp(vcpu);

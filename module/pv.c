@@ -44,6 +44,9 @@ int halo_pv_steal_set(struct halo_vcpu *vcpu, u64 value)
 		return -EINVAL;
 	vcpu->msr.pv_steal = value;
 	vcpu->pv.task = NULL;
+	/* What was left in the old record is done, whatever it was. */
+	vcpu->cpu.flush_tlb = true;
+	vcpu->pv.said = false;
 	if (value & PV_ENABLED)
 		set_bit(REQ_STEAL, &vcpu->requests);
 	return 0;
@@ -126,9 +129,12 @@ void halo_pv_steal_update(struct halo_vcpu *vcpu)
 	if (!(vcpu->msr.pv_steal & PV_ENABLED))
 		return;
 	if (halo_pv_resumed(mem, gpa, &flush)) {
+		/* A flush may have been left there, too. */
+		vcpu->cpu.flush_tlb = true;
 		vcpu->msr.pv_steal = 0;
 		return;
 	}
+	vcpu->pv.said = false;
 	if (flush && (vcpu->caps.has & HALO_HAS_PV_TLB_FLUSH))
 		vcpu->cpu.flush_tlb = true;
 	if (!waited || halo_mem_read(mem, gpa, &steal, sizeof(steal)) ||
@@ -157,9 +163,13 @@ void halo_pv_sched_out(struct halo_vcpu *vcpu)
 
 	if (!(vcpu->msr.pv_steal & PV_ENABLED))
 		return;
+	set_bit(REQ_STEAL, &vcpu->requests);
+	/* Said already: somebody may have left a flush beside it since. */
+	if (vcpu->pv.said)
+		return;
+	vcpu->pv.said = true;
 	halo_mem_poke(&vcpu->vm->mem, (vcpu->msr.pv_steal & ~STEAL_ALIGN) +
 		      offsetof(struct kvm_steal_time, preempted), &preempted, sizeof(preempted));
-	set_bit(REQ_STEAL, &vcpu->requests);
 }
 
 /**

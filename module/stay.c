@@ -163,11 +163,11 @@ static __always_inline enum halo_stay halo_stay_hypercall(struct halo_vcpu *vcpu
 	if (unlikely(!len))
 		return STAY_NOT;
 	nr = halo_hypercall_nr(vcpu);
-	if (unlikely(!halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr)))
-		return halo_stay_next(vcpu, halo_hypercall(vcpu, len));
 	/* One of those that exist may give the CPU away. */
 	if (unlikely(nr < 64 && HALO_PV_CALLS & BIT_ULL(nr)))
 		return STAY_NOT;
+	if (unlikely(!halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr)))
+		return halo_stay_next(vcpu, halo_hypercall(vcpu, len));
 	vcpu->cpu.gpr[GPR_RAX] = halo_pv_hypercall(vcpu, nr);
 	return halo_stay_skip(vcpu, len);
 }

@@ -279,7 +279,7 @@ struct halo_count {
  * @pid: its thread
  * @pv: paravirtual interface: thread whose waiting was looked at last, and its run
  *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once; to
- *	be told that the VM was stopped
+ *	be told that the VM was stopped; its steal time record says that it is preempted
  * @pn: scheduling in and out
  * @bytes: instruction bytes of this exit
  * @bytes_len: how many, 0 = not fetched
@@ -343,6 +343,7 @@ struct halo_vcpu {
 		bool eoi_offered;
 		bool unhalted;
 		bool stopped;
+		bool said;
 	} pv;
 	struct preempt_notifier pn;
 
