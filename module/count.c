@@ -2,7 +2,8 @@
 /*
  * The counters of count.h, and the module parameter "counted" that shows them: a line for
  * each exit reason that was seen, of its name, how often, and the sums of the five kinds.
- * Writing it sets all to 0.
+ * Writing it sets all to 0.  "guest_ticks" is the time from entries to exits, which an
+ * emulator may count in instructions.
  *
  * No lock: see there.
  */
@@ -28,11 +29,24 @@ static const char *const halo_reasons[HW_UNKNOWN + 1] = {
 	[HW_APIC_WRITE] = "apic-write", [HW_CR] = "cr", [HW_DR] = "dr", [HW_XSETBV] = "xsetbv",
 };
 
+static unsigned long halo_guest_ticks;
+module_param_named(guest_ticks, halo_guest_ticks, ulong, 0600);
+
+static u64 halo_entered_at;
+
 /* Reason of the last exit, whose all is that was counted since. */
 static u8 halo_counted_for;
 
 /**
- * halo_count_exit() - the guest has stopped
+ * halo_count_left() - the guest has just stopped
+ */
+void halo_count_left(void)
+{
+	halo_guest_ticks += rdtsc() - halo_entered_at;
+}
+
+/**
+ * halo_count_exit() - it is known why the guest has stopped
  * @reason: why
  */
 void halo_count_exit(u8 reason)
@@ -52,6 +66,7 @@ void halo_count_entry(void)
 		halo_counts[reason].sum[kind] += halo_counted[kind];
 		halo_counted[kind] = 0;
 	}
+	halo_entered_at = rdtsc();
 }
 
 static int halo_counted_get(char *text, const struct kernel_param *kp)

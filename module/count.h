@@ -35,6 +35,7 @@ static __always_inline void halo_count(unsigned int kind)
 }
 
 void halo_count_entry(void);
+void halo_count_left(void);
 void halo_count_exit(u8 reason);
 
 #define wrmsrl(msr, value)	\
@@ -47,6 +48,10 @@ static __always_inline void halo_count(unsigned int kind)
 }
 
 static inline void halo_count_entry(void)
+{
+}
+
+static inline void halo_count_left(void)
 {
 }
 

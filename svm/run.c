@@ -324,6 +324,7 @@ void svm_run(struct halo_cpu *cpu)
 		svm_enter_again(cpu, svm);
 	else
 		svm_enter_first(cpu, svm);
+	halo_count_left();
 	if (unlikely(svm->dr_switch))
 		halo_host_dr_put();
 	/* VMRUN has loaded DR6, and no exit puts it back: the host's next #DB would tell. */

@@ -502,6 +502,7 @@ void vmx_run(struct halo_cpu *cpu)
 		vmx_enter_again(cpu, vmx, vmx_l1d_prepare(vmx));
 	else
 		vmx_enter_first(cpu, vmx, vmx_l1d_prepare(vmx));
+	halo_count_left();
 	if (unlikely(vmx->dr_switch))
 		halo_host_dr_put();
 	halo_host_xcr0_put(vmx->cr4, &cpu->xcr0);
