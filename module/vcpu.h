@@ -545,12 +545,14 @@ static __always_inline enum halo_stay halo_stay_skip(struct halo_vcpu *vcpu, uns
 	struct halo_cpu *cpu = &vcpu->cpu;
 	u64 rip = cpu->rip + len;
 
-	if (unlikely((rip ^ cpu->rip) >> 32 || cpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF))) {
+	if (unlikely((rip ^ cpu->rip) >> 32 || cpu->rflags & X86_EFLAGS_TF)) {
 		halo_skip(vcpu, len);
 		return STAY_OVER;
 	}
 	cpu->rip = rip;
 	cpu->shadow = 0;
+	/* Set by the exits that are like faults: those for memory. */
+	cpu->rflags &= ~(u64)X86_EFLAGS_RF;
 	return STAY_ON;
 }
 
