@@ -84,9 +84,12 @@ static unsigned int rights(const struct halo_slot *slot, pte_t pte, unsigned lon
 	return GPT_READ;
 }
 
-/* The other pages of the row: in the slot, and in the same tables on both sides. */
+/*
+ * The other pages of the row: in the slot, and in the same tables on both sides, or in
+ * the same large page of the host's.
+ */
 static void map_row(struct halo_mem *mem, const struct halo_slot *slot, u64 gpa,
-		    unsigned long hva, u64 *entry, pte_t *ptep)
+		    unsigned long hva, u64 *entry, const struct host_leaf *h)
 {
 	u64 in_row = gpa & (ROW_BYTES - 1), in_slot = gpa - slot->gpa, in_table = hva & ~PMD_MASK;
 	long back = min3(in_row, in_slot, in_table) >> PAGE_SHIFT;
@@ -96,13 +99,14 @@ static void map_row(struct halo_mem *mem, const struct halo_slot *slot, u64 gpa,
 	long i;
 
 	for (i = -back; i <= ahead; i++) {
-		pte_t pte = READ_ONCE(ptep[i]);
+		pte_t pte = h->ptep ? READ_ONCE(h->ptep[i]) : h->pte;
+		unsigned long pfn = h->ptep ? pte_pfn(pte) : h->pfn + i;
 
-		if (READ_ONCE(entry[i]) || pte_special(pte))
+		if (READ_ONCE(entry[i]) || (h->ptep && pte_special(pte)))
 			continue;
-		flags = rights(slot, pte, pte_pfn(pte));
+		flags = rights(slot, pte, pfn);
 		if (flags)
-			gpt_put(&mem->gpt, entry + i, PFN_PHYS(pte_pfn(pte)), GPT_LEVEL_4K,
+			gpt_put(&mem->gpt, entry + i, PFN_PHYS(pfn), GPT_LEVEL_4K,
 				flags | GPT_EXEC);
 	}
 }
@@ -146,11 +150,11 @@ static int map_present(struct halo_mem *mem, const struct halo_slot *slot, u64 g
 	} else {
 		return -EAGAIN;
 	}
-	beside = p.level == GPT_LEVEL_4K && h.ptep && mem->config.fmt->accessed && gpt_beside(&p);
+	beside = p.level == GPT_LEVEL_4K && mem->config.fmt->accessed && gpt_beside(&p);
 	if (gpt_put(&mem->gpt, p.entry, PFN_PHYS(h.pfn), p.level, flags))
 		return -EAGAIN;
 	if (beside && !halo_mem_under_way(mem, hva, PMD_SIZE))
-		map_row(mem, slot, gpa, hva, p.entry, h.ptep);
+		map_row(mem, slot, gpa, hva, p.entry, &h);
 	if (p.level != READ_ONCE(mem->level))
 		WRITE_ONCE(mem->level, p.level);
 	return HALO_FAULT_MAPPED;

@@ -7,6 +7,7 @@
  * configuration; RUN takes it never.
  */
 #include <linux/anon_inodes.h>
+#include <linux/cpu.h>
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -142,7 +143,7 @@ long halo_vm_create(void *unused, void *arg)
 		.flush = halo_vm_flush,
 		.gpa_bits = boot_cpu_data.x86_phys_bits,
 		.max_level = halo_hw.page_1g ? GPT_LEVEL_1G : GPT_LEVEL_2M,
-		.nx_huge = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT),
+		.nx_huge = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off(),
 	};
 	struct halo_vm *vm;
 	struct file *file;
