@@ -96,22 +96,6 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 }
 
 /**
- * halo_no_zone() - is an address of the MSR or hypercall bus in no zone
- * @vcpu: the vCPU
- * @bus: HALO_BUS_*
- * @addr: the address
- */
-bool halo_no_zone(struct halo_vcpu *vcpu, unsigned int bus, u64 addr)
-{
-	bool none;
-
-	rcu_read_lock();
-	none = halo_zone_none(rcu_dereference(vcpu->vm->zones), bus, addr);
-	rcu_read_unlock();
-	return none;
-}
-
-/**
  * halo_doorbell() - a store of unknown size and value: does it ring a doorbell?
  * @vcpu: the vCPU
  * @gpa: its first byte

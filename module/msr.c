@@ -39,9 +39,10 @@ enum halo_msr_how {
 	W_HOST,		/* the guest's is dropped */
 	W_HWCR,
 	W_EFER,
-	W_APIC_BASE,
-	W_TSC_ADJUST,
 	W_TSC_AUX,
+	/* From here on: halo_msr_late() */
+	W_TSC_ADJUST,
+	W_APIC_BASE,
 	W_PV_TIME,
 	W_PV_WALL,
 	W_PV_STEAL,
@@ -146,28 +147,36 @@ void halo_msr_reset(struct halo_vcpu *vcpu)
 /* Where in the table MSRs of some numbers were found; may be wrong, is never out of it. */
 static u8 halo_msr_hint[256];
 
-static const struct halo_msr *halo_msr_find(const struct halo_vcpu *vcpu, u32 index)
+static noinline const struct halo_msr *halo_msr_search(u32 index, u8 *hint)
+{
+	const struct halo_msr *m;
+
+	for (m = halo_msrs; m < halo_msrs + ARRAY_SIZE(halo_msrs); m++) {
+		if (index - m->first < m->count) {
+			WRITE_ONCE(*hint, m - halo_msrs);
+			return m;
+		}
+	}
+	return NULL;
+}
+
+static __always_inline const struct halo_msr *halo_msr_find(const struct halo_vcpu *vcpu,
+							    u32 index)
 {
 	u8 *hint = &halo_msr_hint[(index ^ index >> 8) & 0xff];
 	const struct halo_msr *m = &halo_msrs[READ_ONCE(*hint)];
 
 	if (unlikely(index - m->first >= m->count))
-		m = halo_msrs;
-	for (; m < halo_msrs + ARRAY_SIZE(halo_msrs); m++) {
-		if (index - m->first >= m->count)
-			continue;
-		if (m - halo_msrs != READ_ONCE(*hint))
-			WRITE_ONCE(*hint, m - halo_msrs);
-		if ((m->has && !(vcpu->caps.has & m->has)) ||
-		    (m->backend && m->backend != halo_be->id))
-			return NULL;
-		return m;
-	}
-	return NULL;
+		m = halo_msr_search(index, hint);
+	if (!m || (m->has && !(vcpu->caps.has & m->has)) ||
+	    (m->backend && m->backend != halo_be->id))
+		return NULL;
+	return m;
 }
 
 /* Where the value of a row's MSR is, NULL if nowhere. */
-static u64 *halo_msr_place(struct halo_vcpu *vcpu, const struct halo_msr *m, u32 index)
+static __always_inline u64 *halo_msr_place(struct halo_vcpu *vcpu, const struct halo_msr *m,
+					   u32 index)
 {
 	if (!m->at)
 		return NULL;
@@ -356,53 +365,21 @@ int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host)
 	return m ? halo_msr_set(vcpu, m, index, value, host) : -EINVAL;
 }
 
-/**
- * halo_msr_fast() - is an access done without sleeping and without others
- * @vcpu: the vCPU
- * @index: the MSR
- * @write: which way
- *
- * Return: whether halo_exit_msr() may be called with interrupts off, and needs no more
- * than another entry. No zone must have this MSR.
- */
-bool halo_msr_fast(struct halo_vcpu *vcpu, u32 index, bool write)
-{
-	switch (index) {
-	case 0x800 ... 0x8ff:
-		return halo_stay_lapic(vcpu);
-	case MSR_IA32_APICBASE:
-	case MSR_PV_WALL_CLOCK:
-	case MSR_PV_SYSTEM_TIME:
-	case MSR_PV_STEAL_TIME:
-	case MSR_PV_EOI:
-		return !write;
-	case MSR_IA32_TSC:
-	case MSR_IA32_TSC_ADJUST:
-		/* The record of the time in guest memory goes along. */
-		return !write || !(vcpu->msr.pv_system_time & 1);
-	default:
-		return true;
-	}
-}
-
 static void halo_msr_result(struct halo_vcpu *vcpu, u64 value)
 {
 	vcpu->cpu.gpr[GPR_RAX] = (u32)value;
 	vcpu->cpu.gpr[GPR_RDX] = value >> 32;
 }
 
-/**
- * halo_msr_own() - RDMSR or WRMSR of one that is in no zone
- * @vcpu: the vCPU
- * @index: ECX
- * @write: which
- * @len: length of the instruction
- *
- * Return: FORWARD if an EOI is to be told, else RESUME.
- */
-enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int len)
+static u64 halo_msr_operand(const struct halo_vcpu *vcpu)
 {
-	u64 *gpr = vcpu->cpu.gpr, value = (gpr[GPR_RDX] << 32) | (u32)gpr[GPR_RAX];
+	return (vcpu->cpu.gpr[GPR_RDX] << 32) | (u32)vcpu->cpu.gpr[GPR_RAX];
+}
+
+/* RDMSR or WRMSR of one that is in no zone. FORWARD if an EOI is to be told. */
+static enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int len)
+{
+	u64 value = halo_msr_operand(vcpu);
 	int ret;
 
 	ret = write ? halo_msr_write(vcpu, index, value, false) :
@@ -421,7 +398,7 @@ enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int l
  * @write: which
  *
  * Return: FORWARD if a zone says so or an EOI is to be told, else RESUME; STOP during a
- * stay, if the MSR's zone has just gone and what it is then can't be done in one.
+ * stay, if the MSR's zone has just gone.
  */
 enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 {
@@ -435,7 +412,7 @@ enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 	};
 
 	if (write)
-		a.value = (cpu->gpr[GPR_RDX] << 32) | (u32)cpu->gpr[GPR_RAX];
+		a.value = halo_msr_operand(vcpu);
 	switch (halo_access(vcpu, &a)) {
 	case ACCESS_DONE:
 		if (!write)
@@ -445,10 +422,66 @@ enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 		vcpu->pending.insn_len = a.insn_len;
 		return halo_ask(vcpu, &a, write ? PEND_WRMSR : PEND_RDMSR);
 	case ACCESS_NONE:
-		if (vcpu->staying && !halo_msr_fast(vcpu, a.addr, write))
-			return NEXT_STOP;
-		return halo_msr_own(vcpu, a.addr, write, a.insn_len);
+		return vcpu->staying ? NEXT_STOP :
+				       halo_msr_own(vcpu, a.addr, write, a.insn_len);
 	default:
 		return halo_gp(vcpu);
 	}
+}
+
+/* Does a write concern others, or guest memory, which may have to be got? */
+static bool halo_msr_late(const struct halo_vcpu *vcpu, const struct halo_msr *m)
+{
+	/* With the TSC goes the record of the time. */
+	return (m && m->how > W_TSC_ADJUST) || (vcpu->msr.pv_system_time & 1);
+}
+
+static enum halo_stay halo_stay_msr_lapic(struct halo_vcpu *vcpu, u32 index, bool write, int len)
+{
+	enum halo_stay answer;
+
+	if (index != MSR_IA32_TSC_DEADLINE && !halo_stay_lapic(vcpu))
+		return STAY_NOT;
+	vcpu->lapic.stale |= halo_hw.virt_intr;
+	answer = halo_stay_next(vcpu, halo_msr_own(vcpu, index, write, len));
+	return write ? halo_stay_interrupts(vcpu, answer) : answer;
+}
+
+/**
+ * halo_stay_msr() - RDMSR or WRMSR during a stay
+ * @vcpu: the vCPU
+ * @write: which
+ * @len: length of the instruction
+ *
+ * Return: what became of it.
+ */
+enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool write, int len)
+{
+	u32 index = vcpu->cpu.gpr[GPR_RCX];
+	const struct halo_msr *m;
+	enum halo_stay answer;
+	const u64 *place;
+
+	vcpu->cpu.exit.insn_len = len;
+	if (unlikely(!halo_no_zone(vcpu, HALO_BUS_MSR, index)))
+		return halo_stay_next(vcpu, halo_exit_msr(vcpu, write));
+	if (index - 0x800 < 0x100 || index == MSR_IA32_TSC_DEADLINE)
+		return halo_stay_msr_lapic(vcpu, index, write, len);
+	m = halo_msr_find(vcpu, index);
+	if (write && (!m || m->how >= W_TSC_ADJUST) && halo_msr_late(vcpu, m))
+		return STAY_NOT;
+	/* The TSC, or none. */
+	if (unlikely(!m))
+		return halo_stay_next(vcpu, halo_msr_own(vcpu, index, write, len));
+	if (!write) {
+		if (m->how == W_ONLY)
+			return halo_stay_next(vcpu, halo_gp(vcpu));
+		place = halo_msr_place(vcpu, m, index);
+		halo_msr_result(vcpu, place ? *place : m->value);
+		return halo_stay_skip(vcpu, len);
+	}
+	if (halo_msr_set(vcpu, m, index, halo_msr_operand(vcpu), false))
+		return halo_stay_next(vcpu, halo_gp(vcpu));
+	answer = halo_stay_skip(vcpu, len);
+	return vcpu->cpu.arch.dirty ? STAY_OVER : answer;
 }

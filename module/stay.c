@@ -25,8 +25,12 @@ static __always_inline unsigned int halo_stay_length(struct halo_vcpu *vcpu,
 {
 	unsigned int len = vcpu->cpu.exit.insn_len;
 
-	if (!len && halo_mode64(vcpu) && halo_code_read(vcpu))
-		len = halo_insn_plain_len(vcpu->bytes, HALO_INSN_MAX, kind);
+	if (!len) {
+		/* Nothing is changed between an exit and its answer. */
+		halo_arch_get(vcpu, ARCH_CODE);
+		if (halo_code_read(vcpu))
+			len = halo_insn_plain_len(vcpu->bytes, HALO_INSN_MAX, kind);
+	}
 	return len;
 }
 
@@ -172,26 +176,10 @@ static __always_inline enum halo_stay halo_stay_hypercall(struct halo_vcpu *vcpu
 	return halo_stay_skip(vcpu, len);
 }
 
-static __always_inline enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool write)
-{
-	unsigned int len = halo_stay_length(vcpu, write ? HALO_INSN_WRMSR : HALO_INSN_RDMSR);
-	u32 index = vcpu->cpu.gpr[GPR_RCX];
-	enum halo_stay answer;
-
-	if (unlikely(!len))
-		return STAY_NOT;
-	vcpu->cpu.exit.insn_len = len;
-	if (unlikely(!halo_no_zone(vcpu, HALO_BUS_MSR, index)))
-		return halo_stay_next(vcpu, halo_exit_msr(vcpu, write));
-	if (!halo_msr_fast(vcpu, index, write))
-		return STAY_NOT;
-	vcpu->lapic.stale |= halo_hw.virt_intr;
-	answer = halo_stay_next(vcpu, halo_msr_own(vcpu, index, write, len));
-	return write && halo_msr_lapic(index) ? halo_stay_interrupts(vcpu, answer) : answer;
-}
-
 static __always_inline enum halo_stay halo_stay_answer(struct halo_vcpu *vcpu)
 {
+	unsigned int len;
+
 	/* An event whose delivery the exit has cut short comes first. */
 	if (unlikely(vcpu->cpu.event.type != EVENT_NONE))
 		return STAY_NOT;
@@ -205,9 +193,11 @@ static __always_inline enum halo_stay halo_stay_answer(struct halo_vcpu *vcpu)
 	case HW_HYPERCALL:
 		return halo_stay_hypercall(vcpu);
 	case HW_RDMSR:
-		return halo_stay_msr(vcpu, false);
+		len = halo_stay_length(vcpu, HALO_INSN_RDMSR);
+		return likely(len) ? halo_stay_msr(vcpu, false, len) : STAY_NOT;
 	case HW_WRMSR:
-		return halo_stay_msr(vcpu, true);
+		len = halo_stay_length(vcpu, HALO_INSN_WRMSR);
+		return likely(len) ? halo_stay_msr(vcpu, true, len) : STAY_NOT;
 	default:
 		return STAY_NOT;
 	}

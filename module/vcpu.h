@@ -404,11 +404,10 @@ static inline unsigned int halo_vm_vcpus(struct halo_vm *vm)
 static inline struct halo_arch *halo_arch_get(struct halo_vcpu *vcpu, u32 groups)
 {
 	struct halo_arch *a = &vcpu->cpu.arch;
-	u32 missing = groups & ~a->valid;
 
-	if (missing) {
-		halo_be->state_get(&vcpu->cpu, missing);
-		a->valid |= missing;
+	if (unlikely((a->valid & groups) != groups)) {
+		halo_be->state_get(&vcpu->cpu, groups & ~a->valid);
+		a->valid |= groups;
 	}
 	return a;
 }
@@ -580,12 +579,23 @@ struct halo_access {
 
 enum halo_access_result { ACCESS_DONE, ACCESS_ASK, ACCESS_NONE, ACCESS_DENY };
 
+/**
+ * halo_no_zone() - is an address of the MSR or hypercall bus in no zone
+ * @vcpu: the vCPU, staying
+ * @bus: HALO_BUS_*
+ * @addr: the address
+ */
+static inline bool halo_no_zone(struct halo_vcpu *vcpu, unsigned int bus, u64 addr)
+{
+	/* Preemption off is a reader's section, too. */
+	return halo_zone_none(rcu_dereference_sched(vcpu->vm->zones), bus, addr);
+}
+
 /* bus.c */
 enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *a);
 bool halo_doorbell(struct halo_vcpu *vcpu, u64 gpa);
 bool halo_post(struct halo_vcpu *vcpu, const struct halo_access *a);
 void halo_bell(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone);
-bool halo_no_zone(struct halo_vcpu *vcpu, unsigned int bus, u64 addr);
 long halo_bus_set_zone(void *obj, void *arg);
 void halo_bus_free(struct halo_vm *vm);
 
@@ -649,13 +659,7 @@ int halo_seg_linear(struct halo_vcpu *vcpu, unsigned int seg, u64 offset, unsign
 		    bool write, u64 *linear);
 
 /* msr.c */
-static inline bool halo_msr_lapic(u32 index)
-{
-	return index - 0x800 < 0x100 || index == MSR_IA32_TSC_DEADLINE;
-}
-
-bool halo_msr_fast(struct halo_vcpu *vcpu, u32 index, bool write);
-enum halo_next halo_msr_own(struct halo_vcpu *vcpu, u32 index, bool write, int len);
+enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool write, int len);
 enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write);
 int halo_msr_read(struct halo_vcpu *vcpu, u32 index, u64 *value);
 int halo_msr_write(struct halo_vcpu *vcpu, u32 index, u64 value, bool host);

@@ -84,10 +84,14 @@ static struct halo_zone_table *halo_zone_table_alloc(u32 count)
 {
 	struct halo_zone_table *table;
 	size_t starts = sizeof(table->start[0]) * count;
+	unsigned int bus;
 
 	table = halo_alloc(sizeof(*table) + starts + sizeof(struct halo_zone_desc) * count);
-	if (table)
-		table->zones = (void *)table + sizeof(*table) + starts;
+	if (!table)
+		return NULL;
+	table->zones = (void *)table + sizeof(*table) + starts;
+	for (bus = 0; bus < HALO_NR_BUSES; bus++)
+		table->span[bus].low = ~0ull;
 	return table;
 }
 
@@ -122,6 +126,8 @@ static void halo_zone_table_append(struct halo_zone_table *table, const struct h
 
 	table->zones[n] = *desc;
 	table->start[n] = desc->start;
+	table->span[desc->bus].low = min(table->span[desc->bus].low, desc->start);
+	table->span[desc->bus].high = desc->last;
 	for (bus = desc->bus + 1; bus < HALO_NR_BUSES; bus++)
 		table->first[bus] = n + 1;
 }
@@ -228,9 +234,17 @@ static u32 halo_zone_seek(const struct halo_zone_table *table, u32 base, u32 n, 
 	return base;
 }
 
-/* The zone that an access lies in; of those that share an address, the last. */
-static const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table,
-						    unsigned int bus, u64 addr, unsigned int size)
+/**
+ * halo_zone_cover() - the zone that an access lies in; of those that share an address, the last
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: first address of the access
+ * @size: as for halo_zone_find()
+ *
+ * Return: the zone, NULL if the access is in none.
+ */
+const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table,
+					     unsigned int bus, u64 addr, unsigned int size)
 {
 	const struct halo_zone_desc *zone;
 	u32 base, n;
@@ -247,19 +261,6 @@ static const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table
 	if (zone->access && (!is_power_of_2(size) || !(zone->access & size)))
 		return NULL;
 	return zone;
-}
-
-/**
- * halo_zone_none() - is an address of the MSR or hypercall bus in no zone
- * @table: the table or NULL
- * @bus: HALO_BUS_*
- * @addr: the address
- *
- * Return: whether no access to it, whatever its value, finds a zone.
- */
-bool halo_zone_none(const struct halo_zone_table *table, unsigned int bus, u64 addr)
-{
-	return !halo_zone_cover(table, bus, addr, 1);
 }
 
 /**

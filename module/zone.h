@@ -52,10 +52,15 @@ struct halo_zone_desc {
  * struct halo_zone_table - all zones of a VM, sorted by bus, start and match
  * @first: index of each bus's first zone; @first[bus + 1] is one past its last
  * @zones: the zones
+ * @span: of each bus, the lowest and the highest address in a zone; an empty one: no address
  * @start: their start addresses once more, dense, for the search
  */
 struct halo_zone_table {
 	u32 first[HALO_NR_BUSES + 1];
+	struct {
+		u64 low;
+		u64 high;
+	} span[HALO_NR_BUSES];
 	struct halo_zone_desc *zones;
 	u64 start[];
 };
@@ -76,11 +81,27 @@ static inline u32 halo_zone_table_count(const struct halo_zone_table *table)
 	return table ? table->first[HALO_NR_BUSES] : 0;
 }
 
-bool halo_zone_none(const struct halo_zone_table *table, unsigned int bus, u64 addr);
+const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table,
+					     unsigned int bus, u64 addr, unsigned int size);
 const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
 					    u64 addr, unsigned int size);
 const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *table,
 						  unsigned int bus, u64 addr, unsigned int size,
 						  u64 value);
+
+/**
+ * halo_zone_none() - is an address of the MSR or hypercall bus in no zone
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: the address
+ *
+ * Return: whether no access to it, whatever its value, finds a zone.
+ */
+static inline bool halo_zone_none(const struct halo_zone_table *table, unsigned int bus, u64 addr)
+{
+	if (!table || addr < table->span[bus].low || addr > table->span[bus].high)
+		return true;
+	return !halo_zone_cover(table, bus, addr, 1);
+}
 
 #endif /* HALO_ZONE_H */

@@ -33,7 +33,7 @@ const u8 svm_take[SVM_INTERCEPTS] = {
 	[SVM_PAUSE] = HW_PAUSE,			/* who spins helps others */
 	[SVM_HLT] = HW_HLT,			/* would stop the host's CPU */
 	[SVM_IOIO] = HW_PIO | SVM_MORE,			/* devices */
-	[SVM_MSR] = HW_RDMSR | SVM_MORE,			/* the bitmap */
+	[SVM_MSR] = HW_RDMSR,			/* the bitmap; or HW_WRMSR */
 	[SVM_RDPMC] = HW_RDPMC,			/* the host's counters */
 	[SVM_SHUTDOWN] = HW_SHUTDOWN,		/* would reset the machine */
 	[SVM_FERR_FREEZE] = HW_UNKNOWN | SVM_MORE,	/* would wait for the host's IGNNE */
@@ -128,9 +128,6 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		x->exc.error = v->exit_info1;
 		/* The CPU has put the cause of a #DB into the guest's DR6 itself. */
 		x->exc.qual = 0;
-		break;
-	case SVM_MSR:
-		x->reason = v->exit_info1 & 1 ? HW_WRMSR : HW_RDMSR;
 		break;
 	case SVM_NPF:
 		svm_decode_npf(x, v);

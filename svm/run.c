@@ -283,7 +283,9 @@ static __always_inline void svm_decode(struct halo_cpu *cpu, const struct svm_vm
 		/* 0 where it is no instruction's (15.7.1); near a RIP of almost 2^64, too. */
 		x->insn_len = v->next_rip - cpu->rip;
 	}
-	if (took & SVM_MORE || unlikely(!took))
+	if (code == SVM_MSR)
+		x->reason = v->exit_info1 & 1 ? HW_WRMSR : HW_RDMSR;
+	else if (took & SVM_MORE || unlikely(!took))
 		svm_exit_decode(cpu);
 }
 
