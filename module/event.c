@@ -136,7 +136,7 @@ static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
 	cpu->want_intr_window = false;
 	if (halo_lapic_extint_pending(&vcpu->lapic)) {
 		if (cpu->event.type == EVENT_NONE && halo_can_interrupt(vcpu)) {
-			vcpu->mp_state = HALO_MP_RUNNABLE;
+			halo_mp_wake(vcpu);
 			return halo_forward(vcpu, HALO_EXIT_INTACK, PEND_INTACK);
 		}
 		cpu->want_intr_window = vcpu->mp_state == HALO_MP_RUNNABLE;
@@ -150,13 +150,13 @@ static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
 		return NEXT_RESUME;
 	if (halo_hw.virt_intr) {
 		if (halo_can_interrupt(vcpu))
-			vcpu->mp_state = HALO_MP_RUNNABLE;
+			halo_mp_wake(vcpu);
 		return NEXT_RESUME;
 	}
 	if (cpu->event.type == EVENT_NONE && halo_can_interrupt(vcpu)) {
 		halo_lapic_ack(&vcpu->lapic, vector);
 		cpu->event = (struct halo_event){ EVENT_INTR, vector };
-		vcpu->mp_state = HALO_MP_RUNNABLE;
+		halo_mp_wake(vcpu);
 		vcpu->count.injected++;
 		vector = halo_lapic_pending(&vcpu->lapic);
 	}
@@ -195,7 +195,7 @@ enum halo_next halo_events(struct halo_vcpu *vcpu)
 		if (cpu->event.type == EVENT_NONE && !cpu->nmi_masked && !cpu->shadow) {
 			cpu->event = (struct halo_event){ EVENT_NMI, 2 };
 			vcpu->nmi_pending--;
-			vcpu->mp_state = HALO_MP_RUNNABLE;
+			halo_mp_wake(vcpu);
 		}
 		cpu->want_nmi_window = vcpu->nmi_pending;
 	}

@@ -49,11 +49,11 @@ static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 		vcpu->pv.unhalted = false;
 		return NEXT_RESUME;
 	}
-	vcpu->mp_state = HALO_MP_HALTED;
+	halo_mp_halt(vcpu);
 	if (halo_wakeable(vcpu)) {
 		/* The mailbox may turn out to hold nothing: then it halts again. */
 		if (!halo_lapic_mail(&vcpu->lapic))
-			vcpu->mp_state = HALO_MP_RUNNABLE;
+			halo_mp_wake(vcpu);
 		return NEXT_RESUME;
 	}
 	/* A lock's waiter is woken by its holder; one vCPU alone has nobody. */

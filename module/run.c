@@ -130,7 +130,7 @@ static bool halo_host_work(struct halo_vcpu *vcpu)
 		if (test_and_clear_bit(REQ_UNHALT, &vcpu->requests)) {
 			vcpu->pv.unhalted = vcpu->mp_state != HALO_MP_HALTED;
 			if (!vcpu->pv.unhalted)
-				vcpu->mp_state = HALO_MP_RUNNABLE;
+				halo_mp_wake(vcpu);
 		}
 		if (test_and_clear_bit(REQ_READ, &vcpu->requests) && !vcpu->parked &&
 		    halo_ring_unread(&vcpu->rings))

@@ -504,6 +504,35 @@ bool halo_must_wait(struct halo_vcpu *vcpu);
 void halo_exit_cpuid(struct halo_vcpu *vcpu);
 enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len);
 
+/*
+ * What a vCPU is about, vcpu->mp_state.  Userspace may set any of them by a commit;
+ * besides, only this happens, on the vCPU's own thread:
+ *
+ *                     INIT               SIPI                 HLT
+ *   UNINITIALIZED ----------> WAIT_SIPI -------> RUNNABLE ------------> HALTED
+ *    an AP's RESET              ^    ^           |  ^    <------------  |
+ *                               |    +---INIT----+  |     interrupt,    |
+ *                               |                   |     NMI, kick     |
+ *                               +-------------------|--------INIT-------+
+ *                              (the BSP's RESET, and its INIT in any state)
+ *
+ * RUNNABLE is running between halo_enter()'s MODE_IN_GUEST and MODE_OUTSIDE, ready
+ * before and after; all others sleep in halo_block(), where only mail wakes one that
+ * waits for an INIT or a SIPI.
+ */
+static inline void halo_mp_halt(struct halo_vcpu *vcpu)
+{
+	WARN_ON_ONCE(vcpu->mp_state != HALO_MP_RUNNABLE);
+	vcpu->mp_state = HALO_MP_HALTED;
+}
+
+/* Something to do came, for one that does not wait to be started. */
+static inline void halo_mp_wake(struct halo_vcpu *vcpu)
+{
+	WARN_ON_ONCE(vcpu->mp_state > HALO_MP_HALTED);
+	vcpu->mp_state = HALO_MP_RUNNABLE;
+}
+
 /* event.c */
 enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error);
