@@ -62,8 +62,9 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 	unsigned int size = a->bus <= HALO_BUS_MMIO ? a->size : 1;
 	u8 mode = HALO_ZONE_SYNC;
 
-	rcu_read_lock();
-	table = rcu_dereference(vcpu->vm->zones);
+	/* Cheaper than the other kind of reader's section: no calls. */
+	rcu_read_lock_sched();
+	table = rcu_dereference_sched(vcpu->vm->zones);
 	zone = a->write ? halo_zone_find_write(table, a->bus, a->addr, size, a->value) :
 			  halo_zone_find(table, a->bus, a->addr, size);
 	if (zone) {
@@ -75,7 +76,7 @@ enum halo_access_result halo_access(struct halo_vcpu *vcpu, struct halo_access *
 			halo_bell(vcpu, zone);
 		trace_halo_zone(vcpu, a, mode);
 	}
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 
 	a->flags = HALO_EXIT_F_SYNC;
 	if (mode == HALO_ZONE_SYNC)

@@ -41,6 +41,11 @@ void halo_exit_fill(const struct halo_vcpu *vcpu, const struct halo_access *a,
 	x->data = a->write ? a->value : 0;
 	x->cookie = a->cookie;
 	x->rip = vcpu->cpu.rip;
+	if (n == HALO_INSN_MAX) {
+		memcpy(x->insn, vcpu->bytes, HALO_INSN_MAX);
+		x->insn[HALO_INSN_MAX] = 0;
+		return;
+	}
 	memset(x->insn, 0, sizeof(x->insn));
 	if (unlikely(n))
 		memcpy(x->insn, vcpu->bytes, min_t(unsigned int, n, sizeof(x->insn)));

@@ -303,34 +303,18 @@ fault:
 }
 
 /*
- * The instruction bytes at RIP into vcpu->bytes: how many, at least 1; -EFAULT with
- * the #PF queued; -EAGAIN if that can't be done during a stay.  The guest has just
- * fetched them itself, so accessed bits are set and rights were checked; a walk that
- * fails now lost a race with another vCPU.
+ * halo_fetch() by a walk.  The guest has just fetched them itself, so accessed bits are
+ * set and rights were checked; a walk that fails now lost a race with another vCPU.
  */
-static int halo_fetch(struct halo_vcpu *vcpu)
+static noinline int halo_fetch_walk(struct halo_vcpu *vcpu)
 {
-	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	struct halo_walk_result res;
 	struct halo_mem *mem = &vcpu->vm->mem;
-	unsigned int want = HALO_INSN_MAX, first = 0;
+	unsigned int want = HALO_INSN_MAX, first;
 	u64 rip = vcpu->cpu.rip;
 	unsigned long seq;
 	int err;
 
-	if (vcpu->bytes_len)
-		return vcpu->bytes_len;
-	if (x->insn_avail) {
-		first = x->insn_avail;
-		memcpy(vcpu->bytes, x->insn, first);
-	} else if (halo_mode64(vcpu) && halo_code_read(vcpu)) {
-		first = want;
-	} else if (vcpu->staying) {
-		return -EAGAIN;
-	}
-	vcpu->count.decoded++;
-	if (first)
-		return vcpu->bytes_len = first;
 	if (!halo_mode64(vcpu))
 		rip = (u32)(rip + halo_arch_get(vcpu, ARCH_SEGS)->seg[SEG_CS].base);
 
@@ -351,6 +335,28 @@ static int halo_fetch(struct halo_vcpu *vcpu)
 	    !halo_mem_read(mem, res.gpa, vcpu->bytes + first, want - first))
 		vcpu->bytes_len = want;
 	return vcpu->bytes_len;
+}
+
+/*
+ * The instruction bytes at RIP into vcpu->bytes: how many, at least 1; -EFAULT with
+ * the #PF queued; -EAGAIN if that can't be done during a stay.
+ */
+static int halo_fetch(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+
+	if (vcpu->bytes_len)
+		return vcpu->bytes_len;
+	if (x->insn_avail) {
+		memcpy(vcpu->bytes, x->insn, x->insn_avail);
+		vcpu->bytes_len = x->insn_avail;
+	} else if (halo_mode64(vcpu) && halo_code_read(vcpu)) {
+		vcpu->bytes_len = HALO_INSN_MAX;
+	} else if (vcpu->staying) {
+		return -EAGAIN;
+	}
+	vcpu->count.decoded++;
+	return vcpu->bytes_len ?: halo_fetch_walk(vcpu);
 }
 
 /**

@@ -234,17 +234,9 @@ static u32 halo_zone_seek(const struct halo_zone_table *table, u32 base, u32 n, 
 	return base;
 }
 
-/**
- * halo_zone_cover() - the zone that an access lies in; of those that share an address, the last
- * @table: the table or NULL
- * @bus: HALO_BUS_*
- * @addr: first address of the access
- * @size: as for halo_zone_find()
- *
- * Return: the zone, NULL if the access is in none.
- */
-const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table,
-					     unsigned int bus, u64 addr, unsigned int size)
+static __always_inline const struct halo_zone_desc *
+halo_zone_lookup(const struct halo_zone_table *table, unsigned int bus, u64 addr,
+		 unsigned int size)
 {
 	const struct halo_zone_desc *zone;
 	u32 base, n;
@@ -264,6 +256,21 @@ const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table
 }
 
 /**
+ * halo_zone_cover() - the zone that an access lies in; of those that share an address, the last
+ * @table: the table or NULL
+ * @bus: HALO_BUS_*
+ * @addr: first address of the access
+ * @size: as for halo_zone_find()
+ *
+ * Return: the zone, NULL if the access is in none.
+ */
+const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table,
+					     unsigned int bus, u64 addr, unsigned int size)
+{
+	return halo_zone_lookup(table, bus, addr, size);
+}
+
+/**
  * halo_zone_find() - the zone of a read
  * @table: the table or NULL
  * @bus: HALO_BUS_*
@@ -277,7 +284,7 @@ const struct halo_zone_desc *halo_zone_cover(const struct halo_zone_table *table
 const struct halo_zone_desc *halo_zone_find(const struct halo_zone_table *table, unsigned int bus,
 					    u64 addr, unsigned int size)
 {
-	const struct halo_zone_desc *zone = halo_zone_cover(table, bus, addr, size);
+	const struct halo_zone_desc *zone = halo_zone_lookup(table, bus, addr, size);
 
 	return zone && zone->flags & HALO_ZONE_DATAMATCH ? NULL : zone;
 }
@@ -296,7 +303,7 @@ const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *
 						  unsigned int bus, u64 addr, unsigned int size,
 						  u64 value)
 {
-	const struct halo_zone_desc *zone = halo_zone_cover(table, bus, addr, size);
+	const struct halo_zone_desc *zone = halo_zone_lookup(table, bus, addr, size);
 	const struct halo_zone_desc *same;
 	u32 base, n;
 

@@ -107,6 +107,10 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		svm_decode_io(x, v, cpu->rip);
 		return;
 	}
+	if (likely(code == SVM_NPF)) {
+		svm_decode_npf(x, v);
+		return;
+	}
 	switch (code) {
 	case SVM_CR_READ ... SVM_CR_READ + 15:
 		svm_decode_cr(x, v, code - SVM_CR_READ, false);
@@ -128,9 +132,6 @@ void svm_exit_decode(struct halo_cpu *cpu)
 		x->exc.error = v->exit_info1;
 		/* The CPU has put the cause of a #DB into the guest's DR6 itself. */
 		x->exc.qual = 0;
-		break;
-	case SVM_NPF:
-		svm_decode_npf(x, v);
 		break;
 	case SVM_VINTR:
 		x->reason = HW_INTR_WINDOW;
