@@ -13,6 +13,7 @@
 
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
+#include <linux/lockdep.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/poll.h>
@@ -522,14 +523,14 @@ enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len);
  */
 static inline void halo_mp_halt(struct halo_vcpu *vcpu)
 {
-	WARN_ON_ONCE(vcpu->mp_state != HALO_MP_RUNNABLE);
+	lockdep_assert(vcpu->mp_state == HALO_MP_RUNNABLE);
 	vcpu->mp_state = HALO_MP_HALTED;
 }
 
 /* Something to do came, for one that does not wait to be started. */
 static inline void halo_mp_wake(struct halo_vcpu *vcpu)
 {
-	WARN_ON_ONCE(vcpu->mp_state > HALO_MP_HALTED);
+	lockdep_assert(vcpu->mp_state <= HALO_MP_HALTED);
 	vcpu->mp_state = HALO_MP_RUNNABLE;
 }
 
