@@ -347,7 +347,7 @@ static void nothing(int sig)
 TEST_SECONDS(no_kick_and_no_signal_is_lost, 120)
 {
 	struct sigaction act = { .sa_handler = nothing };
-	u32 i, turn, patience, n = storms(1000);
+	u32 i, turn, patience, n = storms(400);
 	struct vm *vm = vm_new();
 	pthread_t t[TALKERS];
 
