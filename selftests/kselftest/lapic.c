@@ -310,15 +310,19 @@ GUEST void rearm(void)
 	lapic_write(0x320, (2 << 17) | 0x45);
 	sti();
 	wrmsr(0x6e0, ~0ull);
-	do {
+	for (;;) {
 		rest(3000000);
 		seen = 0;
 		due = rdtsc() + 3000000;
 		wrmsr(0x6e0, due);
 		got[0] = rdmsr(0x6e0) - due;
-	} while (rdtsc() >= due);
-	while (!seen)
-		nop();
+		end = rdtsc();
+		/* However late it comes: the next one must not take it for its own. */
+		while (!seen)
+			nop();
+		if (end < due)
+			break;
+	}
 	do {
 		rest(3000000);
 		seen = 1;
