@@ -25,22 +25,6 @@ static int post(struct vm *vm, u32 bus, u64 addr, u64 len, u64 cookie)
 	return zone_set(vm, ADD, bus, POSTED, addr, len, cookie, 0);
 }
 
-/* Take an exit that waits, without RUN. */
-static struct halo_exit *take(struct vcpu *v)
-{
-	volatile struct halo_exit *at = (void *)((u8 *)v->exits + v->exits->entries_offset);
-
-	CHECK(__atomic_load_n(&v->exits->tail, __ATOMIC_ACQUIRE) != v->replies->head);
-	v->x = at[v->replies->head & (v->exits->entries - 1)];
-	__atomic_store_n(&v->replies->head, v->replies->head + 1, __ATOMIC_RELEASE);
-	return &v->x;
-}
-
-static u32 waiting(struct vcpu *v)
-{
-	return __atomic_load_n(&v->exits->tail, __ATOMIC_ACQUIRE) - v->replies->head;
-}
-
 /* RUN until the SYNC exit; the posted ones before it are left in the ring. */
 static void run_to_sync(struct vcpu *v)
 {
@@ -92,7 +76,7 @@ TEST(posted_port)
 	run_to_sync(v);
 	CHECK_EQ(waiting(v), 4);
 	for (i = 0; i < 3; i++) {
-		take(v);
+		take_next(v);
 		CHECK_EQ(v->x.seq, i + 1);
 		CHECK_EQ(v->x.type, HALO_EXIT_PIO);
 		CHECK_EQ(v->x.flags, HALO_EXIT_F_POSTED | HALO_EXIT_F_WRITE);
@@ -103,7 +87,7 @@ TEST(posted_port)
 		CHECK(v->x.rip && v->x.insn_len);
 	}
 	/* The read is SYNC and comes last. */
-	take(v);
+	take_next(v);
 	CHECK_EQ(v->x.seq, 4);
 	CHECK_EQ(v->x.flags, HALO_EXIT_F_SYNC);
 	CHECK_EQ(v->x.cookie, 0xc00);
@@ -146,7 +130,7 @@ TEST(posted_mmio)
 	guest_begin(v, stores, 0);
 	run_to_sync(v);
 	for (i = 0; i < ARRAY_SIZE(want); i++) {
-		take(v);
+		take_next(v);
 		CHECK_EQ(v->x.type, HALO_EXIT_MMIO);
 		CHECK_EQ(v->x.flags, HALO_EXIT_F_POSTED | HALO_EXIT_F_WRITE);
 		CHECK_EQ(v->x.addr, want[i].addr);
@@ -155,24 +139,24 @@ TEST(posted_mmio)
 		CHECK_EQ(v->x.cookie, 7);
 	}
 	/* The second piece is in no zone. */
-	take(v);
+	take_next(v);
 	CHECK_EQ(v->x.addr, HOLE + 0x1000);
 	CHECK_EQ(v->x.data, 0xaabb);
 	CHECK_EQ(v->x.flags, HALO_EXIT_F_SYNC | HALO_EXIT_F_WRITE);
 	answer(v, 0);
 	run_to_sync(v);
 	for (i = 0; i < 2; i++) {
-		take(v);
+		take_next(v);
 		CHECK_EQ(v->x.addr, HOLE + 0x20 + 8 * i);
 		CHECK_EQ(v->x.data, 0x70 + i);
 	}
-	take(v);
+	take_next(v);
 	CHECK_EQ(v->x.flags, HALO_EXIT_F_SYNC);
 	answer(v, 37);
 	run_to_sync(v);
-	CHECK_EQ(take(v)->data, 42);
+	CHECK_EQ(take_next(v)->data, 42);
 	CHECK_EQ(v->x.flags, HALO_EXIT_F_POSTED | HALO_EXIT_F_WRITE);
-	CHECK_EQ(take(v)->addr, PORT_DONE);
+	CHECK_EQ(take_next(v)->addr, PORT_DONE);
 	CHECK_EQ(got[5], 1);
 }
 
@@ -195,17 +179,17 @@ TEST(posted_msr_and_hypercall)
 	CHECK(!post(vm, HALO_BUS_HYPERCALL, 0x5000, 1, 2));
 	guest_begin(v, posted_others, 0);
 	run_to_sync(v);
-	take(v);
+	take_next(v);
 	CHECK_EQ(v->x.type, HALO_EXIT_MSR);
 	CHECK_EQ(v->x.addr, 0x12345678);
 	CHECK_EQ(v->x.data, 0x2200000011);
 	CHECK_EQ(v->x.cookie, 1);
-	take(v);
+	take_next(v);
 	CHECK_EQ(v->x.type, HALO_EXIT_HYPERCALL);
 	CHECK_EQ(v->x.addr, 0x5000);
 	CHECK_EQ(v->x.data, 0x66);
 	CHECK_EQ(v->x.cookie, 2);
-	CHECK_EQ(take(v)->addr, PORT_DONE);
+	CHECK_EQ(take_next(v)->addr, PORT_DONE);
 	CHECK_EQ((int)got[0], -1);
 	CHECK_EQ(got[1], 0);
 }
@@ -238,14 +222,14 @@ TEST(a_full_ring_waits_and_drops_nothing)
 			CHECK_EQ(settle(v), -EAGAIN);
 			CHECK_EQ(waiting(v), entries);
 			full++;
-			CHECK_EQ(take(v)->data, i++);
+			CHECK_EQ(take_next(v)->data, i++);
 			if (full % 3)
 				continue;
 		} else {
 			CHECK_EQ(err, 0);
 		}
 		while (waiting(v) > (err ? full % 7 : 0)) {
-			if (take(v)->addr == PORT_DONE)
+			if (take_next(v)->addr == PORT_DONE)
 				goto done;
 			CHECK_EQ(v->x.data, i++);
 		}
@@ -288,7 +272,7 @@ static void run_returns(const void *fn)
 		CHECK(now_us() - start >= i * 4000);
 		CHECK(now_us() - start < A_SECOND);
 		CHECK_EQ(waiting(v), 1);
-		CHECK_EQ(take(v)->flags, HALO_EXIT_F_POSTED | HALO_EXIT_F_WRITE);
+		CHECK_EQ(take_next(v)->flags, HALO_EXIT_F_POSTED | HALO_EXIT_F_WRITE);
 	}
 }
 
@@ -341,13 +325,13 @@ TEST(a_sleeping_reader_is_woken_in_time)
 		CHECK(now_us() - start < A_SECOND);
 		/* RUN goes on. */
 		need_wake(v, false);
-		take(v);
+		take_next(v);
 		CHECK_EQ(poll(&p, 1, 0), 0);
 		stop = 1;
 		CHECK(!ioctl(v->fd, HALO_VCPU_KICK, 0));
 		CHECK(!pthread_join(t, NULL));
 		if (waiting(v)) {
-			CHECK_EQ(take(v)->addr, PORT_DONE);
+			CHECK_EQ(take_next(v)->addr, PORT_DONE);
 			answer_as(v, HALO_ACTION_RETRY, 0, -1);
 		}
 	}
@@ -372,7 +356,7 @@ TEST(epoll_edges)
 		n = epoll_wait(ep, &e, 1, 10000);
 		CHECK_EQ(n, 1);
 		while (waiting(v) && i < 50)
-			CHECK_EQ(take(v)->data, i++);
+			CHECK_EQ(take_next(v)->data, i++);
 	}
 	CHECK(!pthread_join(t, NULL));
 }

@@ -223,9 +223,12 @@ TEST(zones_and_posted_exits)
 	CHECK(!zone_set(vm, HALO_ZONE_ADD, HALO_BUS_PIO, HALO_ZONE_CONST, CONST, 4, 0x33, 0x4444));
 	listen_to(vm, "");
 	guest_begin(v, zones, 0);
-	do
-		step(v);
-	while (v->x.flags & HALO_EXIT_F_POSTED);
+	/* The posted one comes alone or with the next, as the clock will have it. */
+	do {
+		if (!waiting(v))
+			CHECK_EQ(settle(v), 0);
+		take_next(v);
+	} while (v->x.flags & HALO_EXIT_F_POSTED);
 	CHECK_EQ(v->x.addr, PORT_DONE);
 	quiet();
 	ONCE("pio posted addr 0x310 size 1 write 1 data 0x1 cookie 0x11");

@@ -344,15 +344,25 @@ int settle(struct vcpu *v)
 	return err;
 }
 
-static void take(struct vcpu *v)
+u32 waiting(struct vcpu *v)
 {
-	volatile struct halo_exit *at;
+	return __atomic_load_n(&v->exits->tail, __ATOMIC_ACQUIRE) - v->replies->head;
+}
 
-	CHECK_EQ(v->exits->tail - v->replies->head, 1);
-	at = (void *)((u8 *)v->exits + v->exits->entries_offset);
-	at += v->replies->head & (v->exits->entries - 1);
-	v->x = *at;
+struct halo_exit *take_next(struct vcpu *v)
+{
+	volatile struct halo_exit *at = (void *)((u8 *)v->exits + v->exits->entries_offset);
+
+	CHECK(waiting(v));
+	v->x = at[v->replies->head & (v->exits->entries - 1)];
 	__atomic_store_n(&v->replies->head, v->replies->head + 1, __ATOMIC_RELEASE);
+	return &v->x;
+}
+
+static void take_only(struct vcpu *v)
+{
+	CHECK_EQ(waiting(v), 1);
+	take_next(v);
 }
 
 struct halo_exit *step(struct vcpu *v)
@@ -361,7 +371,7 @@ struct halo_exit *step(struct vcpu *v)
 
 	if (err)
 		ktap_fail(__FILE__, __LINE__, "HALO_VCPU_RUN: %s", strerror(-err));
-	take(v);
+	take_only(v);
 	return &v->x;
 }
 
@@ -430,7 +440,7 @@ static void judge(struct vcpu *v, u16 type)
 
 void take_exit(struct vcpu *v, u16 type)
 {
-	take(v);
+	take_only(v);
 	judge(v, type);
 }
 

@@ -132,6 +132,8 @@ void map_page(struct vm *vm, u64 va, u64 pa, u64 flags);	/* 4K, below 4G */
 int run(struct vcpu *v);		/* one RUN: 0 or -errno */
 int settle(struct vcpu *v);		/* RUN until it gives anything but -EINTR */
 struct halo_exit *step(struct vcpu *v);	/* RUN until an exit: v->x */
+u32 waiting(struct vcpu *v);		/* exits that wait in the ring */
+struct halo_exit *take_next(struct vcpu *v);	/* the first of them, without RUN: v->x */
 void take_exit(struct vcpu *v, u16 type);	/* take the exit of the run() before */
 void answer(struct vcpu *v, u64 data);
 void answer_as(struct vcpu *v, u8 action, u8 vector, int error);
