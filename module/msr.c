@@ -432,8 +432,10 @@ enum halo_next halo_exit_msr(struct halo_vcpu *vcpu, bool write)
 /* Does a write concern others, or guest memory, which may have to be got? */
 static bool halo_msr_late(const struct halo_vcpu *vcpu, const struct halo_msr *m)
 {
+	if (m && m->how != W_TSC_ADJUST)
+		return m->how > W_TSC_ADJUST;
 	/* With the TSC goes the record of the time. */
-	return (m && m->how > W_TSC_ADJUST) || (vcpu->msr.pv_system_time & 1);
+	return vcpu->msr.pv_system_time & 1;
 }
 
 static enum halo_stay halo_stay_msr_lapic(struct halo_vcpu *vcpu, u32 index, bool write, int len)
@@ -468,7 +470,7 @@ enum halo_stay halo_stay_msr(struct halo_vcpu *vcpu, bool write, int len)
 	if (index - 0x800 < 0x100 || index == MSR_IA32_TSC_DEADLINE)
 		return halo_stay_msr_lapic(vcpu, index, write, len);
 	m = halo_msr_find(vcpu, index);
-	if (write && (!m || m->how >= W_TSC_ADJUST) && halo_msr_late(vcpu, m))
+	if (write && halo_msr_late(vcpu, m))
 		return STAY_NOT;
 	/* The TSC, or none. */
 	if (unlikely(!m))
