@@ -54,16 +54,37 @@ static const char *take(const char *file)
 	return text;
 }
 
+static char record_cmd;
+
+/* '0' or '1'; what it was. */
+static char record_cmd_set(char to)
+{
+	int fd = open(TRACEFS "/options/record-cmd", O_RDWR);
+	char was;
+
+	if (fd < 0 || pread(fd, &was, 1, 0) != 1 || write(fd, &to, 1) != 1)
+		ktap_fail(__FILE__, __LINE__, "record-cmd: %s", strerror(errno));
+	close(fd);
+	return was;
+}
+
 static void instance_gone(void)
 {
 	if (instance[0])
 		rmdir(instance);
+	if (record_cmd == '1')
+		record_cmd_set(record_cmd);
 }
 
+/*
+ * Events record the names of tasks, too, for which the scheduler is patched: QEMU's other
+ * CPU may run into the int3 that is no longer there. An instance has what all had before.
+ */
 static void instance_new(void)
 {
 	if (access(TRACEFS "/events/halo", F_OK))
 		ktap_skip("no " TRACEFS "/events/halo");
+	record_cmd = record_cmd_set('0');
 	snprintf(instance, sizeof(instance), TRACEFS "/instances/halo-%d", getpid());
 	CHECK(!mkdir(instance, 0700));
 	atexit(instance_gone);
