@@ -14,6 +14,7 @@
 #ifndef HALO_BACKEND_H
 #define HALO_BACKEND_H
 
+#include "insn.h"
 #include "pure.h"
 
 /* Segment registers, in encoding order; then the two system segments. */
@@ -220,6 +221,7 @@ struct halo_hwexit {
 
 /**
  * struct halo_cpu - what a backend knows of a vCPU
+ * @regs: the next three, for the decoder
  * @gpr: general registers; present after run(), taken by it
  * @rip: the same
  * @rflags: the same
@@ -254,9 +256,14 @@ struct halo_hwexit {
  * @be: the backend's own
  */
 struct halo_cpu {
-	u64 gpr[GPR_COUNT];
-	u64 rip;
-	u64 rflags;
+	union {
+		struct halo_insn_regs regs;
+		struct {
+			u64 gpr[GPR_COUNT];
+			u64 rip;
+			u64 rflags;
+		};
+	};
 	u8 cr8;
 	u8 shadow;
 	bool nmi_masked;

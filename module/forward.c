@@ -211,6 +211,7 @@ enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 		cpu->gpr[GPR_RAX] = data;
 		return halo_skip(vcpu, vcpu->pending.insn_len);
 	case PEND_WRMSR:
+	case PEND_STORE:
 		return halo_skip(vcpu, vcpu->pending.insn_len);
 	case PEND_INTACK:
 		if (data > 255)

@@ -39,18 +39,21 @@ const struct halo_arch *halo_arch_code_changed(struct halo_vcpu *vcpu)
 	return a;
 }
 
-/* How the bytes at RIP are to be read. */
-static enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu)
+static noinline enum halo_insn_mode halo_code_mode_legacy(struct halo_vcpu *vcpu)
 {
-	const struct halo_arch *a;
+	const struct halo_arch *a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
 
-	if (halo_mode64(vcpu))
-		return halo_be->id == HALO_BACKEND_VMX ? HALO_INSN_MODE_64_INTEL :
-							 HALO_INSN_MODE_64;
-	a = halo_arch_get(vcpu, ARCH_CRS | ARCH_SEGS);
 	if (!(a->cr0 & X86_CR0_PE) || (vcpu->cpu.rflags & X86_EFLAGS_VM))
 		return HALO_INSN_MODE_16;
 	return a->seg[SEG_CS].attrib & SEG_ATTR_DB ? HALO_INSN_MODE_32 : HALO_INSN_MODE_16;
+}
+
+/* How the bytes at RIP are to be read. */
+static __always_inline enum halo_insn_mode halo_code_mode(struct halo_vcpu *vcpu)
+{
+	if (unlikely(!halo_mode64(vcpu)))
+		return halo_code_mode_legacy(vcpu);
+	return halo_be->id == HALO_BACKEND_VMX ? HALO_INSN_MODE_64_INTEL : HALO_INSN_MODE_64;
 }
 
 static int halo_gva_walk(struct halo_vcpu *vcpu, u64 gva, unsigned int access,
@@ -390,16 +393,18 @@ int halo_decode_mmio(struct halo_vcpu *vcpu)
 {
 	struct halo_pending *p = &vcpu->pending;
 	const u64 *now = (const u64 *)vcpu->bytes;
+	enum halo_insn_mode mode;
 	int n = halo_fetch(vcpu);
 
 	if (n < 0)
 		return n;
-	if (n == HALO_INSN_MAX && p->insn.len && p->insn.mode == halo_code_mode(vcpu) &&
+	mode = halo_code_mode(vcpu);
+	if (n == HALO_INSN_MAX && p->insn.len && p->insn.mode == mode &&
 	    now[0] == p->bytes[0] && (now[1] ^ p->bytes[1]) << 8 == 0)
 		return p->insn.len;
 	p->bytes[0] = now[0];
 	p->bytes[1] = now[1];
-	n = halo_insn_decode(&p->insn, vcpu->bytes, n, halo_code_mode(vcpu));
+	n = halo_insn_decode(&p->insn, vcpu->bytes, n, mode);
 	if (n > 0)
 		return n;
 	p->insn.len = 0;

@@ -590,7 +590,7 @@ int halo_insn_decode(struct halo_insn *insn, const u8 *bytes, unsigned int avail
 }
 
 /* The offset that ModRM, SIB and displacement give, not yet truncated. */
-static u64 modrm_offset(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx)
+static u64 modrm_offset(const struct halo_insn *insn, const struct halo_insn_regs *regs)
 {
 	static const u8 pair[8][2] = {
 		{ HALO_INSN_RBX, HALO_INSN_RSI }, { HALO_INSN_RBX, HALO_INSN_RDI },
@@ -603,52 +603,47 @@ static u64 modrm_offset(const struct halo_insn *insn, const struct halo_insn_ops
 	if (insn->addr_size == 2) {
 		if (base == 6 && !mod(insn))
 			return offset;
-		offset += ops->gpr_read(ctx, pair[base][0]);
+		offset += regs->gpr[pair[base][0]];
 		if (base < 4)
-			offset += ops->gpr_read(ctx, pair[base][1]);
+			offset += regs->gpr[pair[base][1]];
 		return offset;
 	}
 	if (base == 4) {
 		index = (insn->sib >> 3 & 7) | (insn->rex & 2) << 2;
 		if (index != 4)		/* RSP can't be an index; R12 can */
-			offset += ops->gpr_read(ctx, index) << (insn->sib >> 6);
+			offset += regs->gpr[index] << (insn->sib >> 6);
 		base = insn->sib & 7;
 		if (base == 5 && !mod(insn))
 			return offset;
 	} else if (base == 5 && !mod(insn)) {
 		if (is_64(insn))
-			offset += ops->gpr_read(ctx, HALO_INSN_RIP) + insn->len;
+			offset += regs->rip + insn->len;
 		return offset;
 	}
-	return offset + ops->gpr_read(ctx, base | (insn->rex & 1) << 3);
+	return offset + regs->gpr[base | (insn->rex & 1) << 3];
 }
 
 /**
- * halo_insn_ea() - the explicit memory operand's address
- * @insn: decoded instruction
- * @ops: the vCPU
- * @ctx: passed to @ops
- * @mem: result: .offset, .seg, .size; the rest is cleared
+ * halo_insn_offset() - where in its segment the explicit memory operand is
+ * @insn: decoded instruction, with HALO_INSN_F_MEM
+ * @regs: the registers
  *
  * POP to memory is special: its address is computed after RSP has moved, which
  * halo_insn_mmio_begin() takes care of. The bit offset of BT and its kin counts (SDM, BT).
  *
- * Return: 0, or -EOPNOTSUPP if there is no memory operand.
+ * Return: the offset, truncated to the address size.
  */
-int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
-		 struct halo_insn_mem *mem)
+u64 halo_insn_offset(const struct halo_insn *insn, const struct halo_insn_regs *regs)
 {
 	u64 offset;
 	s64 bit;
 
-	if (!(insn->flags & HALO_INSN_F_MEM))
-		return -EOPNOTSUPP;
-	offset = insn->flags & HALO_INSN_F_MODRM ? modrm_offset(insn, ops, ctx) : (u64)insn->disp;
+	offset = insn->flags & HALO_INSN_F_MODRM ? modrm_offset(insn, regs) : (u64)insn->disp;
 
 	/* a register bit offset is signed and reaches beyond the operand */
 	if (insn->kind >= HALO_INSN_BT && insn->kind <= HALO_INSN_BTC &&
 	    !(insn->flags & HALO_INSN_F_IMM)) {
-		bit = ops->gpr_read(ctx, insn->reg);
+		bit = regs->gpr[insn->reg];
 		if (insn->op_size == 2)
 			bit = (s16)bit;
 		else if (insn->op_size == 4)
@@ -657,9 +652,24 @@ int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, 
 	}
 	if (insn->addr_size < 8)
 		offset &= BIT_ULL(insn->addr_size * 8) - 1;
+	return offset;
+}
 
+/**
+ * halo_insn_ea() - the explicit memory operand
+ * @insn: decoded instruction
+ * @regs: the registers
+ * @mem: result: .offset as halo_insn_offset(), .seg, .size; the rest is cleared
+ *
+ * Return: 0, or -EOPNOTSUPP if there is none.
+ */
+int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_regs *regs,
+		 struct halo_insn_mem *mem)
+{
+	if (!(insn->flags & HALO_INSN_F_MEM))
+		return -EOPNOTSUPP;
 	*mem = (struct halo_insn_mem){
-		.offset = offset,
+		.offset = halo_insn_offset(insn, regs),
 		.seg = insn->seg,
 		.size = insn->mem_size,
 	};

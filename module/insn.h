@@ -54,11 +54,22 @@ enum {
 #define HALO_INSN_F_IMM		BIT(7)	/* .imm is meaningful */
 #define HALO_INSN_F_SEG		BIT(8)	/* a segment override that counts */
 
-/* Register numbers for ops->gpr_read() and gpr_write(): hardware encoding, then RIP. */
+/* Register numbers, hardware encoding. */
 enum {
 	HALO_INSN_RAX, HALO_INSN_RCX, HALO_INSN_RDX, HALO_INSN_RBX,
 	HALO_INSN_RSP, HALO_INSN_RBP, HALO_INSN_RSI, HALO_INSN_RDI,
-	HALO_INSN_RIP = 16,		/* read only: address of this instruction */
+};
+
+/**
+ * struct halo_insn_regs - the registers of a vCPU that instructions work with
+ * @gpr: general registers, all 64 bits, by their number
+ * @rip: address of the instruction; stays as it is
+ * @rflags: only CF PF AF ZF SF OF ever change
+ */
+struct halo_insn_regs {
+	u64 gpr[16];
+	u64 rip;
+	u64 rflags;
 };
 
 /* Segment registers, hardware encoding. */
@@ -179,6 +190,32 @@ static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigne
 }
 
 /**
+ * halo_insn_stored() - what a HALO_INSN_MOV_STORE writes
+ * @insn: the instruction
+ * @regs: the registers
+ *
+ * Return: the value, zeros above @insn->mem_size.
+ */
+static inline u64 halo_insn_stored(const struct halo_insn *insn,
+				   const struct halo_insn_regs *regs)
+{
+	u64 value = insn->flags & HALO_INSN_F_IMM ? (u64)insn->imm : regs->gpr[insn->reg];
+
+	switch (insn->mem_size) {
+	case 8:
+		return value;
+	case 4:
+		return (u32)value;
+	case 2:
+		return (u16)value;
+	}
+	/* AH CH DH BH are registers 4 to 7 as bytes, unless there is a REX. */
+	if (!(insn->flags & HALO_INSN_F_IMM) && insn->reg >= 4 && !(insn->rex & 0x40))
+		value = regs->gpr[insn->reg - 4] >> 8;
+	return (u8)value;
+}
+
+/**
  * struct halo_insn_mem - one memory access of an instruction
  * @offset: offset in the segment, truncated to the address size
  * @seg: segment register the access goes through
@@ -199,11 +236,7 @@ struct halo_insn_mem {
 #define HALO_INSN_DEVICE	1
 
 /**
- * struct halo_insn_ops - the decoder's whole knowledge of a vCPU
- * @gpr_read: a register, all 64 bits; RIP is register HALO_INSN_RIP
- * @gpr_write: set a register, all 64 bits (merging partial registers is done here)
- * @rflags_read: RFLAGS
- * @rflags_write: set RFLAGS; only CF PF AF ZF SF OF ever differ
+ * struct halo_insn_ops - what is known of a vCPU beside its registers
  * @stack_size: address size of the stack in bytes: 8 in 64-bit mode, else 4 or 2 by SS.B
  * @mem_read: read guest memory, little endian, zero-extended into *val. 0, or
  *            HALO_INSN_DEVICE if a device answers for this place, or a negative errno
@@ -212,16 +245,13 @@ struct halo_insn_mem {
  * @mem_write: likewise; if it does not return 0 it has written nothing
  */
 struct halo_insn_ops {
-	u64 (*gpr_read)(void *ctx, unsigned int reg);
-	void (*gpr_write)(void *ctx, unsigned int reg, u64 val);
-	u64 (*rflags_read)(void *ctx);
-	void (*rflags_write)(void *ctx, u64 rflags);
 	unsigned int (*stack_size)(void *ctx);
 	int (*mem_read)(void *ctx, const struct halo_insn_mem *mem, u64 *val);
 	int (*mem_write)(void *ctx, const struct halo_insn_mem *mem, u64 val);
 };
 
-int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_ops *ops, void *ctx,
+u64 halo_insn_offset(const struct halo_insn *insn, const struct halo_insn_regs *regs);
+int halo_insn_ea(const struct halo_insn *insn, const struct halo_insn_regs *regs,
 		 struct halo_insn_mem *mem);
 
 /**
@@ -246,6 +276,7 @@ enum halo_insn_next {
  * @phase: private: how far it is
  * @src: private: what has been read so far
  * @insn: private: the instruction
+ * @regs: private: the registers
  * @ops: private: the vCPU
  * @ctx: private: passed to @ops
  *
@@ -259,12 +290,13 @@ struct halo_insn_mmio {
 	u8 phase;
 	u64 src[2];
 	const struct halo_insn *insn;
+	struct halo_insn_regs *regs;
 	const struct halo_insn_ops *ops;
 	void *ctx;
 };
 
 int halo_insn_mmio_begin(struct halo_insn_mmio *r, const struct halo_insn *insn,
-			 const struct halo_insn_ops *ops, void *ctx);
+			 struct halo_insn_regs *regs, const struct halo_insn_ops *ops, void *ctx);
 int halo_insn_mmio_finish(struct halo_insn_mmio *r, u64 value);
 
 #endif /* HALO_INSN_H */

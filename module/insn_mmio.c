@@ -76,8 +76,8 @@ static bool high_byte(const struct halo_insn *insn, unsigned int reg, unsigned i
 static u64 reg_read(const struct halo_insn_mmio *r, unsigned int reg, unsigned int size)
 {
 	if (high_byte(r->insn, reg, size))
-		return r->ops->gpr_read(r->ctx, reg - 4) >> 8 & 0xff;
-	return r->ops->gpr_read(r->ctx, reg) & mask(size);
+		return r->regs->gpr[reg - 4] >> 8 & 0xff;
+	return r->regs->gpr[reg] & mask(size);
 }
 
 static void reg_write(const struct halo_insn_mmio *r, unsigned int reg, unsigned int size, u64 val)
@@ -92,8 +92,8 @@ static void reg_write(const struct halo_insn_mmio *r, unsigned int reg, unsigned
 	/* four bytes clear the upper half, one and two leave the rest alone */
 	val &= m;
 	if (size < 4)
-		val = (r->ops->gpr_read(r->ctx, reg) & ~(m << shift)) | val << shift;
-	r->ops->gpr_write(r->ctx, reg, val);
+		val = (r->regs->gpr[reg] & ~(m << shift)) | val << shift;
+	r->regs->gpr[reg] = val;
 }
 
 static s64 sign_extend(u64 val, unsigned int size)
@@ -212,7 +212,7 @@ static void compute(const struct halo_insn_mmio *r, struct outcome *o)
 	unsigned int size = insn->op_size;
 	u64 mem = r->src[0], src;
 
-	*o = (struct outcome){ .flags = r->ops->rflags_read(r->ctx) };
+	*o = (struct outcome){ .flags = r->regs->rflags };
 	/* moffs, STOS, LODS and SCAS have no ModRM: the accumulator, which .reg happens to say */
 	src = insn->flags & HALO_INSN_F_IMM ? insn->imm & mask(size) :
 					      reg_read(r, insn->reg, size);
@@ -326,7 +326,7 @@ static int locate(struct halo_insn_mmio *r, enum place where, unsigned int phase
 	int ret;
 
 	if (where == EA) {
-		ret = halo_insn_ea(insn, r->ops, r->ctx, mem);
+		ret = halo_insn_ea(insn, r->regs, mem);
 		if (ret)
 			return ret;
 		if (insn->kind == HALO_INSN_POP && rsp_based(insn))
@@ -336,13 +336,12 @@ static int locate(struct halo_insn_mmio *r, enum place where, unsigned int phase
 		if (where == STACK) {
 			m = mask(r->ops->stack_size(r->ctx));
 			mem->seg = HALO_INSN_SS;
-			mem->offset = r->ops->gpr_read(r->ctx, HALO_INSN_RSP);
+			mem->offset = r->regs->gpr[HALO_INSN_RSP];
 			if (phase == PHASE_WRITE)
 				mem->offset -= insn->op_size;
 		} else {
 			mem->seg = where == SRC ? insn->seg : HALO_INSN_ES;
-			mem->offset = r->ops->gpr_read(r->ctx, where == SRC ? HALO_INSN_RSI :
-									      HALO_INSN_RDI);
+			mem->offset = r->regs->gpr[where == SRC ? HALO_INSN_RSI : HALO_INSN_RDI];
 		}
 		mem->offset &= m;
 	}
@@ -353,7 +352,7 @@ static int locate(struct halo_insn_mmio *r, enum place where, unsigned int phase
 
 static void advance(const struct halo_insn_mmio *r, unsigned int reg, s64 step, unsigned int size)
 {
-	reg_write(r, reg, size, r->ops->gpr_read(r->ctx, reg) + step);
+	reg_write(r, reg, size, r->regs->gpr[reg] + step);
 }
 
 /* Move SI and DI past an element, count it, and say whether another one follows. */
@@ -388,7 +387,7 @@ static int commit(struct halo_insn_mmio *r)
 
 	compute(r, &o);
 	r->phase = PHASE_OVER;
-	r->ops->rflags_write(r->ctx, o.flags);
+	r->regs->rflags = o.flags;
 	if (o.reg_size)
 		reg_write(r, o.reg_no, o.reg_size, o.reg);
 	if (insn->kind == HALO_INSN_CMPXCHG8B && !(o.flags & FLAG_ZF)) {
@@ -439,14 +438,13 @@ give_up:
 static int store(struct halo_insn_mmio *r)
 {
 	const struct halo_insn *insn = r->insn;
-	int ret = halo_insn_ea(insn, r->ops, r->ctx, &r->mem);
+	int ret = halo_insn_ea(insn, r->regs, &r->mem);
 
 	if (ret)
 		return ret;
 	r->mem.write = true;
 	r->mem.rmw = false;
-	r->value = insn->flags & HALO_INSN_F_IMM ? insn->imm & mask(insn->mem_size) :
-						   reg_read(r, insn->reg, insn->mem_size);
+	r->value = halo_insn_stored(insn, r->regs);
 	ret = r->ops->mem_write(r->ctx, &r->mem, r->value);
 	if (ret != HALO_INSN_DEVICE)
 		return ret;
@@ -457,7 +455,8 @@ static int store(struct halo_insn_mmio *r)
 /**
  * halo_insn_mmio_begin() - start to execute an instruction that touches a device
  * @r: state, filled here; the caller keeps it until the instruction is over
- * @insn: decoded instruction, at RIP; kept as long, as is @ctx
+ * @insn: decoded instruction, at RIP; kept as long, as are @regs and @ctx
+ * @regs: its registers
  * @ops: the vCPU
  * @ctx: passed to @ops
  *
@@ -465,10 +464,11 @@ static int store(struct halo_insn_mmio *r)
  * (forward its bytes); or what a memory op returned. If negative, nothing has changed.
  */
 int halo_insn_mmio_begin(struct halo_insn_mmio *r, const struct halo_insn *insn,
-			 const struct halo_insn_ops *ops, void *ctx)
+			 struct halo_insn_regs *regs, const struct halo_insn_ops *ops, void *ctx)
 {
 	r->phase = PHASE_OVER;
 	r->insn = insn;
+	r->regs = regs;
 	r->ops = ops;
 	r->ctx = ctx;
 	if (insn->kind == HALO_INSN_MOV_STORE)

@@ -13,34 +13,6 @@
 #include "vcpu.h"
 #include "walk.h"
 
-static u64 halo_op_gpr_read(void *ctx, unsigned int reg)
-{
-	struct halo_vcpu *vcpu = ctx;
-
-	return reg == HALO_INSN_RIP ? vcpu->cpu.rip : vcpu->cpu.gpr[reg & 15];
-}
-
-static void halo_op_gpr_write(void *ctx, unsigned int reg, u64 val)
-{
-	struct halo_vcpu *vcpu = ctx;
-
-	vcpu->cpu.gpr[reg & 15] = val;
-}
-
-static u64 halo_op_rflags_read(void *ctx)
-{
-	struct halo_vcpu *vcpu = ctx;
-
-	return vcpu->cpu.rflags;
-}
-
-static void halo_op_rflags_write(void *ctx, u64 rflags)
-{
-	struct halo_vcpu *vcpu = ctx;
-
-	vcpu->cpu.rflags = rflags;
-}
-
 static unsigned int halo_op_stack_size(void *ctx)
 {
 	struct halo_vcpu *vcpu = ctx;
@@ -105,10 +77,6 @@ static int halo_op_mem_write(void *ctx, const struct halo_insn_mem *mem, u64 val
 }
 
 static const struct halo_insn_ops halo_mmio_ops = {
-	.gpr_read = halo_op_gpr_read,
-	.gpr_write = halo_op_gpr_write,
-	.rflags_read = halo_op_rflags_read,
-	.rflags_write = halo_op_rflags_write,
 	.stack_size = halo_op_stack_size,
 	.mem_read = halo_op_mem_read,
 	.mem_write = halo_op_mem_write,
@@ -131,7 +99,7 @@ int halo_operand(struct halo_vcpu *vcpu, const struct halo_insn *insn, void *buf
 	u64 linear;
 	int err;
 
-	err = halo_insn_ea(insn, &halo_mmio_ops, vcpu, &mem);
+	err = halo_insn_ea(insn, &vcpu->cpu.regs, &mem);
 	if (err)
 		return err;
 	err = halo_seg_linear(vcpu, mem.seg & 7, mem.offset, size, write, &linear);
@@ -254,16 +222,16 @@ enum halo_next halo_mmio_complete(struct halo_vcpu *vcpu, u64 data)
 	return halo_mmio_steps(vcpu, HALO_INSN_ACCESS);
 }
 
-/* STOP: not during a stay. */
-static enum halo_next halo_mmio(struct halo_vcpu *vcpu)
+/* @ret: halo_decode_mmio()'s. STOP: not during a stay. */
+static enum halo_next halo_mmio(struct halo_vcpu *vcpu, int ret)
 {
 	struct halo_pending *p = &vcpu->pending;
-	int ret = halo_decode_mmio(vcpu);
 
 	if (ret == -EINVAL)
 		return halo_mmio_unknown(vcpu, 0);
 	if (ret > 0)
-		ret = halo_insn_mmio_begin(&p->mmio, &p->insn, &halo_mmio_ops, vcpu);
+		ret = halo_insn_mmio_begin(&p->mmio, &p->insn, &vcpu->cpu.regs, &halo_mmio_ops,
+					   vcpu);
 	if (ret == -EAGAIN)
 		return NEXT_STOP;
 	vcpu->count.mmio++;
@@ -275,12 +243,49 @@ static unsigned int halo_wanted(const struct halo_hwexit *x)
 	return x->mem.write ? GPT_WRITE : x->mem.exec ? GPT_EXEC : GPT_READ;
 }
 
+/*
+ * Of a store in 64-bit mode, whose access is the one that the CPU has told of, all is
+ * known: its value, and that nothing comes after it but the next instruction.
+ */
+static bool halo_store(const struct halo_vcpu *vcpu, struct halo_access *a)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	const struct halo_insn *insn = &vcpu->pending.insn;
+	const struct halo_insn_regs *regs = &vcpu->cpu.regs;
+	u64 gpa = x->mem.gpa;
+
+	if (insn->kind != HALO_INSN_MOV_STORE || insn->seg >= HALO_INSN_FS || !x->mem.write ||
+	    (halo_insn_offset(insn, regs) ^ gpa) & ~PAGE_MASK ||
+	    (gpa & ~PAGE_MASK) + insn->mem_size > PAGE_SIZE)
+		return false;
+	*a = (struct halo_access){
+		.bus = HALO_BUS_MMIO,
+		.addr = gpa,
+		.value = halo_insn_stored(insn, regs),
+		.size = insn->mem_size,
+		.write = true,
+		.insn_len = insn->len,
+	};
+	return true;
+}
+
+static enum halo_stay halo_stay_store(struct halo_vcpu *vcpu, struct halo_access *a)
+{
+	vcpu->pending.insn_len = a->insn_len;
+	vcpu->count.mmio++;
+	if (halo_access(vcpu, a) == ACCESS_ASK)
+		return halo_stay_next(vcpu, halo_ask(vcpu, a, PEND_STORE));
+	return halo_stay_skip(vcpu, a->insn_len);
+}
+
 /* A device: only without a walk of the guest's tables, where the CPU has told all. */
 static enum halo_stay halo_stay_mmio(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
 	bool lapic = halo_lapic_covers(&vcpu->lapic, x->mem.gpa);
 	enum halo_stay answer;
+	struct halo_access a;
+	int len;
 
 	if (x->mem.walk || x->mem.exec || (lapic && !halo_stay_lapic(vcpu)))
 		return STAY_NOT;
@@ -288,7 +293,11 @@ static enum halo_stay halo_stay_mmio(struct halo_vcpu *vcpu)
 		return halo_stay_skip(vcpu, x->insn_len);
 	if (!halo_mode64(vcpu))
 		return STAY_NOT;
-	answer = halo_stay_next(vcpu, halo_mmio(vcpu));
+	len = halo_decode_mmio(vcpu);
+	if (!lapic && len > 0 && halo_store(vcpu, &a))
+		answer = halo_stay_store(vcpu, &a);
+	else
+		answer = halo_stay_next(vcpu, halo_mmio(vcpu, len));
 	if (answer == STAY_ON)
 		vcpu->bytes_len = 0;
 	return lapic ? halo_stay_interrupts(vcpu, answer) : answer;
@@ -368,5 +377,5 @@ enum halo_next halo_exit_memory(struct halo_vcpu *vcpu)
 	}
 	if (x->insn_len && halo_doorbell(vcpu, x->mem.gpa))
 		return halo_skip(vcpu, x->insn_len);
-	return halo_mmio(vcpu);
+	return halo_mmio(vcpu, halo_decode_mmio(vcpu));
 }

@@ -113,6 +113,7 @@ enum halo_pend_kind {
 	PEND_PIO,
 	PEND_STRING,
 	PEND_MMIO,
+	PEND_STORE,		/* MMIO, too, with nothing left to do */
 	PEND_RDMSR,
 	PEND_WRMSR,
 	PEND_HYPERCALL,

@@ -17,10 +17,8 @@
 struct vcpu {
 	const u8 *data;
 	size_t size, used;
-	u64 gpr[17];
-	u64 flags;
+	struct halo_insn_regs regs, before;
 	u8 mode;
-	bool may_write, wrote;
 	unsigned int accesses;
 };
 
@@ -39,40 +37,16 @@ static u64 next64(struct vcpu *v)
 	return val;
 }
 
-static u64 op_gpr_read(void *ctx, unsigned int reg)
-{
-	NEED(reg <= 16);
-	return ((struct vcpu *)ctx)->gpr[reg];
-}
-
-static void op_gpr_write(void *ctx, unsigned int reg, u64 val)
-{
-	struct vcpu *v = ctx;
-
-	NEED(reg < 16);
-	v->wrote |= v->gpr[reg] != val;
-	v->gpr[reg] = val;
-}
-
-static u64 op_rflags_read(void *ctx)
-{
-	return ((struct vcpu *)ctx)->flags;
-}
-
-static void op_rflags_write(void *ctx, u64 flags)
-{
-	struct vcpu *v = ctx;
-
-	NEED(!((flags ^ v->flags) & ~0x8d5ull));
-	v->wrote |= v->flags != flags;
-	v->flags = flags;
-}
-
 static unsigned int op_stack_size(void *ctx)
 {
 	struct vcpu *v = ctx;
 
-	return v->mode >= HALO_INSN_MODE_64 ? 8 : v->gpr[16] & 1 ? 4 : 2;
+	return v->mode >= HALO_INSN_MODE_64 ? 8 : v->regs.rip & 1 ? 4 : 2;
+}
+
+static bool wrote(const struct vcpu *v)
+{
+	return memcmp(&v->regs, &v->before, sizeof(v->regs));
 }
 
 static int access_memory(struct vcpu *v, const struct halo_insn_mem *mem)
@@ -82,7 +56,7 @@ static int access_memory(struct vcpu *v, const struct halo_insn_mem *mem)
 	NEED(mem->size == 1 || mem->size == 2 || mem->size == 4 || mem->size == 8);
 	NEED(mem->seg < 6);
 	NEED(v->mode >= HALO_INSN_MODE_64 || mem->offset <= 0xffffffff);
-	NEED(!v->wrote);
+	NEED(!wrote(v));
 	NEED(++v->accesses <= 3);
 	return choice < 0x20 ? -EFAULT : choice < 0xa0 ? HALO_INSN_DEVICE : 0;
 }
@@ -106,10 +80,6 @@ static int op_mem_write(void *ctx, const struct halo_insn_mem *mem, u64 val)
 }
 
 static const struct halo_insn_ops ops = {
-	.gpr_read = op_gpr_read,
-	.gpr_write = op_gpr_write,
-	.rflags_read = op_rflags_read,
-	.rflags_write = op_rflags_write,
 	.stack_size = op_stack_size,
 	.mem_read = op_mem_read,
 	.mem_write = op_mem_write,
@@ -122,21 +92,24 @@ static void execute(const struct halo_insn *insn, const u8 *data, size_t size)
 	struct halo_insn_mem mem;
 	int i, element, ret;
 
-	for (i = 0; i < 17; i++)
-		v.gpr[i] = next64(&v);
-	v.flags = 2 | (next64(&v) & 0xcd5);
-	halo_insn_ea(insn, &ops, &v, &mem);
+	for (i = 0; i < 16; i++)
+		v.regs.gpr[i] = next64(&v);
+	v.regs.rip = next64(&v);
+	v.regs.rflags = 2 | (next64(&v) & 0xcd5);
+	halo_insn_ea(insn, &v.regs, &mem);
 
 	for (element = 0; element < 3; element++) {
-		v.wrote = false;
+		v.before = v.regs;
 		v.accesses = 0;
-		ret = halo_insn_mmio_begin(&m, insn, &ops, &v);
+		ret = halo_insn_mmio_begin(&m, insn, &v.regs, &ops, &v);
 		while (ret == HALO_INSN_ACCESS) {
-			NEED(!v.wrote);
+			NEED(!wrote(&v));
 			NEED(!m.mem.write || m.mem.size == 8 || !(m.value >> m.mem.size * 8));
 			ret = halo_insn_mmio_finish(&m, next64(&v));
 		}
-		NEED(ret >= 0 || !v.wrote);
+		NEED(ret >= 0 || !wrote(&v));
+		NEED(v.regs.rip == v.before.rip);
+		NEED(!((v.regs.rflags ^ v.before.rflags) & ~0x8d5ull));
 		NEED(ret != HALO_INSN_AGAIN ||
 		     insn->flags & (HALO_INSN_F_REP | HALO_INSN_F_REPNE));
 		NEED(halo_insn_mmio_finish(&m, 0) == -EINVAL);

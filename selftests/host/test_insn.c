@@ -260,36 +260,13 @@ static void test_plain_len(void **state)
 /* A vCPU with 64 KiB of memory at linear 0 and a device from DEVICE up. */
 #define DEVICE	0x80000000u
 static struct {
-	u64 gpr[17], base[6], flags;
+	struct halo_insn_regs regs;
+	u64 base[6];
 	unsigned int stack;
 	int fault_write, fault_read;
 	struct halo_insn_mem last;
 	u8 ram[0x10000];
 } cpu;
-
-static u64 op_gpr_read(void *ctx, unsigned int reg)
-{
-	(void)ctx;
-	return cpu.gpr[reg];
-}
-
-static void op_gpr_write(void *ctx, unsigned int reg, u64 val)
-{
-	(void)ctx;
-	cpu.gpr[reg] = val;
-}
-
-static u64 op_rflags_read(void *ctx)
-{
-	(void)ctx;
-	return cpu.flags;
-}
-
-static void op_rflags_write(void *ctx, u64 flags)
-{
-	(void)ctx;
-	cpu.flags = flags;
-}
 
 static struct halo_insn insn;
 static struct halo_insn_mmio m;
@@ -334,10 +311,6 @@ static int op_mem_write(void *ctx, const struct halo_insn_mem *mem, u64 val)
 }
 
 static const struct halo_insn_ops ops = {
-	.gpr_read = op_gpr_read,
-	.gpr_write = op_gpr_write,
-	.rflags_read = op_rflags_read,
-	.rflags_write = op_rflags_write,
 	.stack_size = op_stack_size,
 	.mem_read = op_mem_read,
 	.mem_write = op_mem_write,
@@ -347,7 +320,7 @@ static int reset(void **state)
 {
 	(void)state;
 	memset(&cpu, 0, sizeof(cpu));
-	cpu.flags = 2;
+	cpu.regs.rflags = 2;
 	cpu.stack = 8;
 	return 0;
 }
@@ -358,7 +331,7 @@ static u64 linear(int mode, const char *bytes)
 	struct halo_insn_mem mem = { 0 };
 
 	assert_true(decode(mode, bytes, &insn) > 0);
-	assert_int_equal(halo_insn_ea(&insn, &ops, NULL, &mem), 0);
+	assert_int_equal(halo_insn_ea(&insn, &cpu.regs, &mem), 0);
 	assert_int_equal(mem.size, insn.mem_size);
 	return linear_of(mode, &mem);
 }
@@ -371,15 +344,15 @@ static void test_addresses(void **state)
 
 	(void)state;
 	for (i = 0; i < 16; i++)
-		cpu.gpr[i] = 0x1111111111111111ull * i;
-	cpu.gpr[HALO_INSN_RIP] = 0x7fff0000;
+		cpu.regs.gpr[i] = 0x1111111111111111ull * i;
+	cpu.regs.rip = 0x7fff0000;
 	cpu.base[HALO_INSN_DS] = 0x10000;
 	cpu.base[HALO_INSN_SS] = 0x20000;
 	cpu.base[HALO_INSN_FS] = 0xfff0000000000000;
 
 	/* 16-bit pairs, wrapping at 64 KiB before the base is added */
-	cpu.gpr[HALO_INSN_RBX] = 0xffff;
-	cpu.gpr[HALO_INSN_RSI] = 0x12340002;
+	cpu.regs.gpr[HALO_INSN_RBX] = 0xffff;
+	cpu.regs.gpr[HALO_INSN_RSI] = 0x12340002;
 	assert_int_equal(linear(M16, "8b 00"), 0x10001);
 	assert_int_equal(linear(M16, "8b 40 ff"), 0x10000);
 	assert_int_equal(linear(M16, "8b 02"), 0x20000 + 0x5557);
@@ -387,41 +360,41 @@ static void test_addresses(void **state)
 	assert_int_equal(linear(M16, "8b 46 02"), 0x20000 + 0x5557);
 	assert_int_equal(linear(M16, "8b 87 00 80"), 0x10000 + 0x7fff);
 	/* 32-bit: the offset wraps, then the sum does */
-	cpu.gpr[HALO_INSN_RAX] = 0xfffffff0;
-	cpu.gpr[HALO_INSN_RCX] = 0x10;
+	cpu.regs.gpr[HALO_INSN_RAX] = 0xfffffff0;
+	cpu.regs.gpr[HALO_INSN_RCX] = 0x10;
 	assert_int_equal(linear(M32, "8b 04 48"), 0x10010);
 	cpu.base[HALO_INSN_DS] = 0x20;
 	assert_int_equal(linear(M32, "8b 00"), 0x10);
 	assert_int_equal(linear(M32, "8b 04 25 00 10 00 00"), 0x1020);
 	/* 64-bit: no base but those of FS and GS */
-	cpu.gpr[HALO_INSN_RAX] = 0xffff888000000000;
+	cpu.regs.gpr[HALO_INSN_RAX] = 0xffff888000000000;
 	assert_int_equal(linear(M64, "8b 00"), 0xffff888000000000);
 	assert_int_equal(linear(M64, "64 8b 00"), 0xffef888000000000);
 	assert_int_equal(linear(M64, "8b 05 f8 ff ff ff"), 0x7ffefffe);
 	assert_int_equal(linear(M64, "c7 05 f6 ff ff ff 00 00 00 00"), 0x7fff0000);
-	cpu.gpr[HALO_INSN_RIP] = 0x7fffffff0;
+	cpu.regs.rip = 0x7fffffff0;
 	assert_int_equal(linear(M64, "67 8b 05 10 00 00 00"), 0x7);
 	assert_int_equal(linear(M64, "a1 08 07 06 05 04 03 02 01"), 0x0102030405060708);
 	assert_int_equal(linear(M64, "8b 04 25 00 00 e0 fe"), 0xfffffffffee00000);
 	assert_int_equal(linear(M64, "67 8b 04 25 00 00 e0 fe"), 0xfee00000);
 	assert_int_equal(linear(M64, "43 8b 04 24"), 0x1111111111111111ull * 12 * 2);
 	/* bit offsets: signed, in units of the operand */
-	cpu.gpr[HALO_INSN_RAX] = 0x1000;
-	cpu.gpr[HALO_INSN_RCX] = -1ll;
+	cpu.regs.gpr[HALO_INSN_RAX] = 0x1000;
+	cpu.regs.gpr[HALO_INSN_RCX] = -1ll;
 	assert_int_equal(linear(M64, "0f a3 08"), 0xffc);
 	assert_int_equal(linear(M64, "48 0f a3 08"), 0xff8);
-	cpu.gpr[HALO_INSN_RCX] = 0xffff0021;
+	cpu.regs.gpr[HALO_INSN_RCX] = 0xffff0021;
 	assert_int_equal(linear(M64, "66 0f ab 08"), 0x1004);
 	assert_int_equal(linear(M64, "0f ba 28 ff"), 0x1000);
 
 	decode(M64, "0f a2", &insn);
-	assert_int_equal(halo_insn_ea(&insn, &ops, NULL, &mem), -EOPNOTSUPP);
+	assert_int_equal(halo_insn_ea(&insn, &cpu.regs, &mem), -EOPNOTSUPP);
 }
 
 static int begin(int mode, const char *bytes)
 {
 	assert_true(decode(mode, bytes, &insn) > 0);
-	return halo_insn_mmio_begin(&m, &insn, &ops, NULL);
+	return halo_insn_mmio_begin(&m, &insn, &cpu.regs, &ops, NULL);
 }
 
 static int finish(u64 value)
@@ -432,8 +405,8 @@ static int finish(u64 value)
 static void test_halves(void **state)
 {
 	(void)state;
-	cpu.gpr[HALO_INSN_RAX] = DEVICE + 0xb0;
-	cpu.gpr[HALO_INSN_RCX] = 0x1122334455667788;
+	cpu.regs.gpr[HALO_INSN_RAX] = DEVICE + 0xb0;
+	cpu.regs.gpr[HALO_INSN_RCX] = 0x1122334455667788;
 	/* a store: one access, the value there at once */
 	assert_int_equal(begin(M64, "66 89 08"), HALO_INSN_ACCESS);
 	assert_true(m.mem.write && !m.mem.rmw);
@@ -445,31 +418,31 @@ static void test_halves(void **state)
 	/* a load: noise above the size does not count, the upper half is cleared */
 	assert_int_equal(begin(M64, "8b 08"), HALO_INSN_ACCESS);
 	assert_true(!m.mem.write && !m.mem.rmw);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0x1122334455667788);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 0x1122334455667788);
 	assert_int_equal(finish(0xdeadbeef12345678), HALO_INSN_DONE);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0x12345678);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 0x12345678);
 	/* read, then write, then registers: lock xadd */
 	assert_int_equal(begin(M64, "f0 0f c1 08"), HALO_INSN_ACCESS);
 	assert_true(!m.mem.write && m.mem.rmw);
 	assert_int_equal(finish(0xf0000000), HALO_INSN_ACCESS);
 	assert_true(m.mem.write && !m.mem.rmw);
 	assert_int_equal(m.value, 0x02345678);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0x12345678);
-	assert_int_equal(cpu.flags, 2);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 0x12345678);
+	assert_int_equal(cpu.regs.rflags, 2);
 	assert_int_equal(finish(0), HALO_INSN_DONE);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0xf0000000);
-	assert_int_equal(cpu.flags, 2 | 1 | 4);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 0xf0000000);
+	assert_int_equal(cpu.regs.rflags, 2 | 1 | 4);
 	/* a comparison reads only */
 	assert_int_equal(begin(M64, "81 38 00 00 00 00"), HALO_INSN_ACCESS);
 	assert_false(m.mem.rmw);
 	assert_int_equal(finish(0), HALO_INSN_DONE);
-	assert_int_equal(cpu.flags, 2 | 4 | 0x40);
+	assert_int_equal(cpu.regs.rflags, 2 | 4 | 0x40);
 }
 
 static void test_not_executed(void **state)
 {
 	(void)state;
-	cpu.gpr[HALO_INSN_RAX] = DEVICE;
+	cpu.regs.gpr[HALO_INSN_RAX] = DEVICE;
 	assert_int_equal(begin(M64, "66 0f 7f 40 10"), -EOPNOTSUPP);
 	assert_int_equal(finish(0), -EINVAL);
 	assert_int_equal(begin(M64, "48 0f c7 08"), -EOPNOTSUPP);
@@ -481,36 +454,36 @@ static void test_not_executed(void **state)
 static void test_string(void **state)
 {
 	(void)state;
-	cpu.gpr[HALO_INSN_RSI] = DEVICE;
-	cpu.gpr[HALO_INSN_RDI] = 0x2000;
-	cpu.gpr[HALO_INSN_RCX] = 3;
+	cpu.regs.gpr[HALO_INSN_RSI] = DEVICE;
+	cpu.regs.gpr[HALO_INSN_RDI] = 0x2000;
+	cpu.regs.gpr[HALO_INSN_RCX] = 3;
 	assert_int_equal(begin(M64, "f3 a5"), HALO_INSN_ACCESS);
 	assert_true(!m.mem.write);
 	assert_int_equal(finish(0x11223344), HALO_INSN_AGAIN);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 2);
-	assert_int_equal(cpu.gpr[HALO_INSN_RSI], DEVICE + 4);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 2);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RSI], DEVICE + 4);
 	assert_memory_equal(cpu.ram + 0x2000, "\x44\x33\x22\x11", 4);
 	cpu.fault_write = -EFAULT;
 	assert_int_equal(begin(M64, "f3 a5"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(1), -EFAULT);
 	assert_int_equal(finish(1), -EINVAL);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 2);
-	assert_int_equal(cpu.gpr[HALO_INSN_RSI], DEVICE + 4);
-	assert_int_equal(cpu.gpr[HALO_INSN_RDI], 0x2004);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 2);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RSI], DEVICE + 4);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RDI], 0x2004);
 	cpu.fault_write = 0;
 	/* backwards, and the last one */
-	cpu.flags |= 0x400;
-	cpu.gpr[HALO_INSN_RCX] = 1;
+	cpu.regs.rflags |= 0x400;
+	cpu.regs.gpr[HALO_INSN_RCX] = 1;
 	assert_int_equal(begin(M64, "f3 a5"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(5), HALO_INSN_DONE);
-	assert_int_equal(cpu.gpr[HALO_INSN_RDI], 0x2000);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RDI], 0x2000);
 	/* nothing left: no access at all */
 	cpu.fault_read = -EFAULT;
 	assert_int_equal(begin(M64, "f3 a5"), HALO_INSN_DONE);
 	assert_int_equal(finish(1), -EINVAL);
 	cpu.fault_read = 0;
 	/* device to device: two accesses */
-	cpu.gpr[HALO_INSN_RDI] = DEVICE + 0x100;
+	cpu.regs.gpr[HALO_INSN_RDI] = DEVICE + 0x100;
 	assert_int_equal(begin(M64, "a4"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(0x1ff), HALO_INSN_ACCESS);
 	assert_true(m.mem.write);
@@ -518,21 +491,21 @@ static void test_string(void **state)
 	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE + 0x100);
 	assert_int_equal(finish(0), HALO_INSN_DONE);
 	/* 16-bit address size: SI, DI and CX wrap and leave the rest alone */
-	cpu.flags = 2;
-	cpu.gpr[HALO_INSN_RSI] = 0xabcdffff;
-	cpu.gpr[HALO_INSN_RCX] = 0xffff0002;
+	cpu.regs.rflags = 2;
+	cpu.regs.gpr[HALO_INSN_RSI] = 0xabcdffff;
+	cpu.regs.gpr[HALO_INSN_RCX] = 0xffff0002;
 	assert_int_equal(begin(M16, "f3 ac"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(0x42), HALO_INSN_AGAIN);
-	assert_int_equal(cpu.gpr[HALO_INSN_RSI], 0xabcd0000);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 0xffff0001);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RSI], 0xabcd0000);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 0xffff0001);
 	/* repne scas stops at a match */
-	cpu.gpr[HALO_INSN_RDI] = DEVICE;
-	cpu.gpr[HALO_INSN_RCX] = 9;
+	cpu.regs.gpr[HALO_INSN_RDI] = DEVICE;
+	cpu.regs.gpr[HALO_INSN_RCX] = 9;
 	assert_int_equal(begin(M64, "f2 ae"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(0x41), HALO_INSN_AGAIN);
 	assert_int_equal(begin(M64, "f2 ae"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(0x42), HALO_INSN_DONE);
-	assert_int_equal(cpu.gpr[HALO_INSN_RCX], 7);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RCX], 7);
 }
 
 static void test_stack(void **state)
@@ -542,43 +515,43 @@ static void test_stack(void **state)
 	cpu.stack = 2;
 	cpu.base[HALO_INSN_SS] = 0x100;
 	cpu.base[HALO_INSN_DS] = DEVICE;
-	cpu.gpr[HALO_INSN_RSP] = 0x12340004;
+	cpu.regs.gpr[HALO_INSN_RSP] = 0x12340004;
 	assert_int_equal(begin(M16, "66 ff 36 10 00"), HALO_INSN_ACCESS);
 	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE + 0x10);
 	assert_int_equal(finish(0x55667788), HALO_INSN_DONE);
-	assert_int_equal(cpu.gpr[HALO_INSN_RSP], 0x12340000);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RSP], 0x12340000);
 	assert_memory_equal(cpu.ram + 0x100, "\x88\x77\x66\x55", 4);
 	assert_int_equal(cpu.last.seg, HALO_INSN_SS);
 	/* pop to a device, whose address is taken after RSP has moved */
 	reset(NULL);
-	cpu.gpr[HALO_INSN_RSP] = 0x3000;
-	cpu.gpr[HALO_INSN_RBX] = DEVICE;
+	cpu.regs.gpr[HALO_INSN_RSP] = 0x3000;
+	cpu.regs.gpr[HALO_INSN_RBX] = DEVICE;
 	memcpy(cpu.ram + 0x3000, "\1\2\3\4\5\6\7\10", 8);
 	assert_int_equal(begin(M64, "8f 04 1c"), HALO_INSN_ACCESS);
 	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE + 0x3008);
 	assert_int_equal(m.value, 0x0807060504030201);
-	assert_int_equal(cpu.gpr[HALO_INSN_RSP], 0x3000);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RSP], 0x3000);
 	assert_int_equal(finish(0), HALO_INSN_DONE);
-	assert_int_equal(cpu.gpr[HALO_INSN_RSP], 0x3008);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RSP], 0x3008);
 	/* a fault on the stack leaves everything */
 	cpu.fault_write = -EFAULT;
-	cpu.gpr[HALO_INSN_RAX] = DEVICE;
+	cpu.regs.gpr[HALO_INSN_RAX] = DEVICE;
 	assert_int_equal(begin(M64, "ff 30"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(1), -EFAULT);
-	assert_int_equal(cpu.gpr[HALO_INSN_RSP], 0x3008);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RSP], 0x3008);
 }
 
 static void test_32bit_registers(void **state)
 {
 	(void)state;
 	/* in 32-bit code 40 is INC and 88 20 stores AH */
-	cpu.gpr[HALO_INSN_RAX] = DEVICE | 0x4200;
+	cpu.regs.gpr[HALO_INSN_RAX] = DEVICE | 0x4200;
 	assert_int_equal(begin(M32, "88 20"), HALO_INSN_ACCESS);
 	assert_int_equal(m.value, 0x42);
 	assert_int_equal(linear_of(insn.mode, &m.mem), DEVICE | 0x4200);
 	assert_int_equal(begin(M64, "8a 20"), HALO_INSN_ACCESS);
 	assert_int_equal(finish(0x99), HALO_INSN_DONE);
-	assert_int_equal(cpu.gpr[HALO_INSN_RAX], DEVICE | 0x9900);
+	assert_int_equal(cpu.regs.gpr[HALO_INSN_RAX], DEVICE | 0x9900);
 }
 
 int main(void)

@@ -206,36 +206,9 @@ static u8 copy[BUF];		/* the decoder's */
 static u64 gs_base;
 
 struct vcpu {
-	u64 gpr[17];
-	u64 flags;
+	struct halo_insn_regs regs;
 	int devices;		/* 0 none, 1 all, 2 some */
 };
-
-static u64 op_gpr_read(void *ctx, unsigned int reg)
-{
-	struct vcpu *v = ctx;
-
-	assert_true(reg <= 16);
-	return v->gpr[reg];
-}
-
-static void op_gpr_write(void *ctx, unsigned int reg, u64 val)
-{
-	struct vcpu *v = ctx;
-
-	assert_true(reg < 16);
-	v->gpr[reg] = val;
-}
-
-static u64 op_rflags_read(void *ctx)
-{
-	return ((struct vcpu *)ctx)->flags;
-}
-
-static void op_rflags_write(void *ctx, u64 flags)
-{
-	((struct vcpu *)ctx)->flags = flags;
-}
 
 static unsigned int op_stack_size(void *ctx)
 {
@@ -290,10 +263,6 @@ static int op_mem_write(void *ctx, const struct halo_insn_mem *mem, u64 val)
 }
 
 static const struct halo_insn_ops ops = {
-	.gpr_read = op_gpr_read,
-	.gpr_write = op_gpr_write,
-	.rflags_read = op_rflags_read,
-	.rflags_write = op_rflags_write,
 	.stack_size = op_stack_size,
 	.mem_read = op_mem_read,
 	.mem_write = op_mem_write,
@@ -310,10 +279,9 @@ static int emulate(struct vcpu *v, const struct halo_insn *insn)
 
 	do {
 		before = *v;
-		ret = halo_insn_mmio_begin(&m, insn, &ops, v);
+		ret = halo_insn_mmio_begin(&m, insn, &v->regs, &ops, v);
 		while (ret == HALO_INSN_ACCESS) {
-			assert_memory_equal(before.gpr, v->gpr, sizeof(v->gpr));
-			assert_int_equal(before.flags, v->flags);
+			assert_memory_equal(&before.regs, &v->regs, sizeof(v->regs));
 			p = at(&m.mem);
 			if (!p)
 				return -EFAULT;
@@ -517,11 +485,11 @@ static void complain(const struct built *b, const struct vcpu *v, const u64 *sta
 	for (i = 0; i < b->len; i++)
 		fprintf(stderr, " %02x", b->bytes[i]);
 	fprintf(stderr, " flags %llx: ours %llx, CPU's %llx\n", (long long)flags0,
-		(long long)v->flags, (long long)native_state.flags);
+		(long long)v->regs.rflags, (long long)native_state.flags);
 	for (i = 0; i < 16; i++)
 		fprintf(stderr, "  r%-2d %016llx: %016llx %016llx%s\n", i, (long long)start[i],
-			(long long)v->gpr[i], (long long)native_state.gpr[i],
-			v->gpr[i] == native_state.gpr[i] ? "" : " <--");
+			(long long)v->regs.gpr[i], (long long)native_state.gpr[i],
+			v->regs.gpr[i] == native_state.gpr[i] ? "" : " <--");
 	for (i = 0; i < BUF; i++)
 		if (copy[i] != buf[i])
 			fprintf(stderr, "  memory +%x: %02x %02x\n", i, copy[i], buf[i]);
@@ -540,27 +508,27 @@ static void once(const struct form *f, bool osz, bool wide, bool asz)
 
 	do {
 		for (i = 0; i < 16; i++)
-			v.gpr[i] = value();
+			v.regs.gpr[i] = value();
 		if (same)
-			v.gpr[HALO_INSN_RAX] = v.gpr[HALO_INSN_RDX] = 0x5555555555555555;
-	} while (!build(f, osz, wide, asz, &b, v.gpr) || b.len > HALO_INSN_MAX);
+			v.regs.gpr[HALO_INSN_RAX] = v.regs.gpr[HALO_INSN_RDX] = 0x5555555555555555;
+	} while (!build(f, osz, wide, asz, &b, v.regs.gpr) || b.len > HALO_INSN_MAX);
 	/* compares should succeed now and then */
 	for (i = 0; i < 32; i++) {
-		word = rnd() & 3 ? value() : v.gpr[0];
+		word = rnd() & 3 ? value() : v.regs.gpr[0];
 		memcpy(buf + rnd() % (BUF - 8), &word, 8);
 	}
 	if (f->flags & F_CMPSTR && rnd() & 1)
-		memset(buf, v.gpr[0], BUF);
+		memset(buf, v.regs.gpr[0], BUF);
 	if (same)
 		memset(buf, 0x55, BUF);
 	memcpy(copy, buf, BUF);
-	v.flags = 0x202 | (rnd() & (STATUS | FLAG_DF));
-	v.gpr[16] = (u64)code;
-	memcpy(start, v.gpr, sizeof(start));
-	flags0 = v.flags;
+	v.regs.rflags = 0x202 | (rnd() & (STATUS | FLAG_DF));
+	v.regs.rip = (u64)code;
+	memcpy(start, v.regs.gpr, sizeof(start));
+	flags0 = v.regs.rflags;
 
-	memcpy(native_state.gpr, v.gpr, sizeof(native_state.gpr));
-	native_state.flags = v.flags;
+	memcpy(native_state.gpr, v.regs.gpr, sizeof(native_state.gpr));
+	native_state.flags = v.regs.rflags;
 	native_state.code = code;
 	memcpy(code, b.bytes, b.len);
 	memcpy(code + b.len, back, sizeof(back));
@@ -573,8 +541,8 @@ static void once(const struct form *f, bool osz, bool wide, bool asz)
 		fail_msg("length %d for %d, kind %d for %d", i, b.len, insn.kind, f->kind);
 	}
 	i = emulate(&v, &insn);
-	if (i != HALO_INSN_DONE || memcmp(v.gpr, native_state.gpr, sizeof(native_state.gpr)) ||
-	    (v.flags ^ native_state.flags) & ~undefined(&insn) || memcmp(buf, copy, BUF)) {
+	if (i != HALO_INSN_DONE || memcmp(v.regs.gpr, native_state.gpr, sizeof(native_state.gpr)) ||
+	    (v.regs.rflags ^ native_state.flags) & ~undefined(&insn) || memcmp(buf, copy, BUF)) {
 		complain(&b, &v, start, flags0);
 		fail_msg("kind %d: %d, not as the CPU does", f->kind, i);
 	}
