@@ -17,6 +17,7 @@
 #include "vcpu.h"
 
 const struct halo_backend *halo_be;
+DEFINE_STATIC_CALL_NULL(halo_run, *((struct halo_backend *)NULL)->run);
 struct halo_caps halo_hw;
 struct halo_cpuid_table *halo_cpuid_host;
 struct halo_cpuid_caps halo_cpuid_host_caps;
@@ -332,6 +333,7 @@ static int __init halo_init(void)
 		halo_be = &vmx_backend;
 	else
 		halo_be = &svm_backend;
+	static_call_update(halo_run, halo_be->run);
 	halo_be->probe(&halo_hw);
 	err = halo_cpuid_init();
 	if (err)

@@ -24,10 +24,8 @@
  */
 static __always_inline void halo_host_guest_enter(unsigned long *told, bool again)
 {
-	unsigned long now = READ_ONCE(jiffies);
-
-	if ((!again && unlikely(*told != now)) || context_tracking_enabled()) {
-		*told = now;
+	if ((!again && unlikely(*told != READ_ONCE(jiffies))) || context_tracking_enabled()) {
+		*told = READ_ONCE(jiffies);
 		guest_state_enter_irqoff();
 		return;
 	}

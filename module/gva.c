@@ -288,7 +288,9 @@ bool halo_code_read(struct halo_vcpu *vcpu)
 		return false;
 	step = c->step;
 	end = c->end;
-	pagefault_disable();
+	/* With preemption off that is so anyway, where the kernel counts it. */
+	if (!IS_ENABLED(CONFIG_PREEMPT_COUNT))
+		pagefault_disable();
 	/* Addresses that access_ok() was asked about when they were noted. */
 	__uaccess_begin();
 	do {
@@ -301,7 +303,8 @@ bool halo_code_read(struct halo_vcpu *vcpu)
 	done = true;
 fault:
 	__uaccess_end();
-	pagefault_enable();
+	if (!IS_ENABLED(CONFIG_PREEMPT_COUNT))
+		pagefault_enable();
 	return done;
 }
 

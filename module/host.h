@@ -119,10 +119,10 @@ static inline void halo_host_fpu_get(struct fpu_guest *fpu, void *buf, unsigned 
  * @cr4: the guest's CR4
  * @xcr0: the guest's XCR0, checked when it was set
  */
-static __always_inline void halo_host_xcr0_load(u64 cr4, u64 xcr0)
+static __always_inline void halo_host_xcr0_load(u64 cr4, const u64 *xcr0)
 {
-	if ((cr4 & X86_CR4_OSXSAVE) && xcr0 != halo_host_xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, xcr0);
+	if ((cr4 & X86_CR4_OSXSAVE) && *xcr0 != halo_host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, *xcr0);
 }
 
 /**

@@ -247,7 +247,7 @@ void halo_stay(struct halo_vcpu *vcpu)
 	vcpu->staying = true;
 	for (;;) {
 		trace_halo_entry(vcpu);
-		halo_be->run(cpu);
+		static_call(halo_run)(cpu);
 		vcpu->count.exits[cpu->exit.reason]++;
 		trace_halo_exit(vcpu);
 		left--;

@@ -20,6 +20,7 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <linux/refcount.h>
+#include <linux/static_call.h>
 #include <linux/halo.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
@@ -379,6 +380,9 @@ struct halo_vcpu {
 };
 
 extern const struct halo_backend *halo_be;
+
+/* Its run(), spared the way through the table: there is one backend to a machine. */
+DECLARE_STATIC_CALL(halo_run, *((struct halo_backend *)NULL)->run);
 extern struct halo_caps halo_hw;
 extern struct halo_cpuid_table *halo_cpuid_host;
 extern struct halo_cpuid_caps halo_cpuid_host_caps;

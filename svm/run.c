@@ -275,13 +275,15 @@ static __always_inline void svm_decode(struct halo_cpu *cpu, const struct svm_vm
 	x->reason = took;
 	x->insn_avail = 0;
 	x->insn_len = 0;
-	if (!svm_caps.nrips) {
+	if (!static_cpu_has(X86_FEATURE_NRIPS)) {
 		/* The instruction will be looked at. */
 		svm_code_get(cpu, v);
 		cpu->arch.valid = ARCH_CODE;
-	} else if (v->next_rip && v->next_rip - cpu->rip <= sizeof(x->insn)) {
+	} else {
+		cpu->arch.valid = 0;
 		/* 0 where it is no instruction's (15.7.1); near a RIP of almost 2^64, too. */
-		x->insn_len = v->next_rip - cpu->rip;
+		if (v->next_rip && v->next_rip - cpu->rip <= sizeof(x->insn))
+			x->insn_len = v->next_rip - cpu->rip;
 	}
 	if (code == SVM_MSR)
 		x->reason = v->exit_info1 & 1 ? HW_WRMSR : HW_RDMSR;
@@ -310,8 +312,6 @@ void svm_run(struct halo_cpu *cpu)
 		svm->shadow = cpu->shadow;
 		svm->shadow_rip = cpu->rip;
 	}
-	v->tlb_control = SVM_TLB_NONE;
-	v->event_inj = 0;
 	if (unlikely(!cpu->again) && !svm_prepare(cpu, svm))
 		return;
 	v->exit_code = ~0ull;
@@ -319,13 +319,16 @@ void svm_run(struct halo_cpu *cpu)
 
 	halo_count_entry();
 	svm_clgi();
-	halo_host_xcr0_load(v->cr4, cpu->xcr0);
+	halo_host_xcr0_load(v->cr4, &cpu->xcr0);
 	if (unlikely(svm->dr_switch))
 		halo_host_dr_load(svm->dr, svm->dr_active);
-	if (likely(cpu->again))
+	if (likely(cpu->again)) {
 		svm_enter_again(cpu, svm);
-	else
+	} else {
 		svm_enter_first(cpu, svm);
+		v->tlb_control = SVM_TLB_NONE;
+		v->event_inj = 0;
+	}
 	halo_count_left();
 	if (unlikely(svm->dr_switch))
 		halo_host_dr_put();
@@ -341,7 +344,6 @@ void svm_run(struct halo_cpu *cpu)
 	cpu->rip = v->rip;
 	cpu->rflags = v->rflags;
 	cpu->shadow = v->int_state & SVM_INT_SHADOW ? SHADOW_STI : 0;
-	cpu->arch.valid = 0;
 	cpu->event.type = EVENT_NONE;
 	if (unlikely(v->exit_int_info & SVM_EVT_VALID))
 		svm_event_finish(cpu, v, cpu->again ? 0 : svm->injected);

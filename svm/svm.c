@@ -23,7 +23,6 @@
 
 #define CPUID_SVM		0x8000000a
 #define SVM_EDX_NP		BIT(0)
-#define SVM_EDX_NRIPS		BIT(3)
 #define SVM_EDX_FLUSH_BY_ASID	BIT(6)
 #define SVM_EDX_DECODE_ASSISTS	BIT(7)
 #define SVM_EDX_PAUSE_FILTER	BIT(10)
@@ -70,7 +69,7 @@ static void svm_probe(struct halo_caps *caps)
 		caps->text = "the CPU's AMD-V has no nested paging, which Halo needs";
 		return;
 	}
-	caps->nrips = edx & SVM_EDX_NRIPS;
+	caps->nrips = boot_cpu_has(X86_FEATURE_NRIPS);
 	caps->decode_assists = edx & SVM_EDX_DECODE_ASSISTS;
 	caps->flush_by_asid = edx & SVM_EDX_FLUSH_BY_ASID;
 	caps->pause_loop = edx & SVM_EDX_PAUSE_FILTER;

@@ -278,12 +278,10 @@ static void vmx_host_prepare(struct vmx_fields *f)
  * it may hold some that the run loop itself did not bring: after a stay in
  * userspace or another task, and after an interrupt that says so.
  */
-static bool vmx_l1d_prepare(struct vmx_cpu *vmx)
+static noinline bool vmx_l1d_wanted(struct vmx_cpu *vmx)
 {
 	bool flush;
 
-	if (!static_cpu_has_bug(X86_BUG_L1TF) || !static_cpu_has(X86_FEATURE_FLUSH_L1D))
-		return false;
 	flush = vmx->l1d_flush || kvm_get_cpu_l1tf_flush_l1d();
 	vmx->l1d_flush = false;
 	kvm_clear_cpu_l1tf_flush_l1d();
@@ -296,6 +294,12 @@ static bool vmx_l1d_prepare(struct vmx_cpu *vmx)
 	default:
 		return flush;
 	}
+}
+
+static __always_inline bool vmx_l1d_prepare(struct vmx_cpu *vmx)
+{
+	return static_cpu_has_bug(X86_BUG_L1TF) && static_cpu_has(X86_FEATURE_FLUSH_L1D) &&
+	       vmx_l1d_wanted(vmx);
 }
 
 static __always_inline void vmx_enter(struct halo_cpu *cpu, struct vmx_cpu *vmx, bool flush_l1d,
@@ -494,7 +498,7 @@ void vmx_run(struct halo_cpu *cpu)
 		vmx->refresh = false;
 		vmx_set(&vmx->vmcs, VMCS_TSC_OFFSET, cpu->tsc_offset);
 	}
-	halo_host_xcr0_load(vmx->cr4, cpu->xcr0);
+	halo_host_xcr0_load(vmx->cr4, &cpu->xcr0);
 	if (unlikely(vmx->dr_switch))
 		halo_host_dr_load(vmx->dr, vmx->dr_active);
 	halo_count_entry();
