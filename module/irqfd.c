@@ -35,6 +35,7 @@
  * @gone: in a list of those that are no more
  * @vm: where to
  * @ipi: the message
+ * @known: whom it is for; under the lock of @event's wait queue
  * @state: IRQFD_*
  * @event: who signals
  * @resample: level: whom to tell of the EOI, else NULL
@@ -46,6 +47,7 @@ struct irqfd {
 	struct list_head gone;
 	struct halo_vm *vm;
 	struct halo_ipi ipi;
+	struct halo_lapic_known known;
 	unsigned long state;
 	struct eventfd_ctx *event;
 	struct eventfd_ctx *resample;
@@ -53,12 +55,12 @@ struct irqfd {
 	poll_table poll;
 };
 
-static void halo_irqfd_send(struct irqfd *f)
+static void halo_irqfd_send(struct irqfd *f, struct halo_lapic_known *known)
 {
 	if (f->resample && test_and_set_bit(IRQFD_ASSERTED, &f->state))
 		return;
 	/* What nobody took nobody will end. */
-	if (!halo_irq_route(f->vm, NULL, &f->ipi, HALO_IRQ_IRQFD))
+	if (!halo_irq_route_again(f->vm, &f->ipi, known))
 		clear_bit(IRQFD_ASSERTED, &f->state);
 }
 
@@ -74,7 +76,7 @@ static int halo_irqfd_wake(wait_queue_entry_t *wait, unsigned int mode, int sync
 	if (!(events & EPOLLIN) || test_bit(IRQFD_DEAD, &f->state))
 		return 0;
 	eventfd_ctx_do_read(f->event, &count);
-	halo_irqfd_send(f);
+	halo_irqfd_send(f, &f->known);
 	return 1;
 }
 
@@ -168,6 +170,7 @@ free:
 static long halo_irqfd_assign(struct halo_vm *vm, const struct halo_irqfd *a)
 {
 	struct file *file = eventfd_fget(a->eventfd);
+	struct halo_lapic_known none = {};
 	struct irqfd *f, *other;
 	long err = 0;
 
@@ -193,7 +196,7 @@ static long halo_irqfd_assign(struct halo_vm *vm, const struct halo_irqfd *a)
 	list_add_rcu(&f->node, &vm->irqfds);
 	/* On the list before its first message: an EOI finds it. What has come is sent now. */
 	if (vfs_poll(file, &f->poll) & EPOLLIN)
-		halo_irqfd_send(f);
+		halo_irqfd_send(f, &none);
 unlock:
 	mutex_unlock(&vm->lock);
 put:

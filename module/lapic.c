@@ -195,8 +195,11 @@ static void publish_route(struct halo_lapic *l)
 		route |= HALO_ROUTE_ENABLED;
 	if (l->reg[REG_SVR].v & SVR_ENABLE)
 		route |= HALO_ROUTE_SOFT;
-	WRITE_ONCE(l->route, route);
 	l->changed = true;
+	if (l->route == route)
+		return;
+	WRITE_ONCE(l->route, route);
+	l->ops->rerouted(l->ctx);
 }
 
 static unsigned long lvt_deliver(struct halo_lapic *l, unsigned int reg);

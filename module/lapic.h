@@ -8,7 +8,7 @@
  *   context" is for the owner alone: the thread that holds vcpu->lock, i.e. the
  *   vCPU thread, or an ioctl while the vCPU does not run.
  * - Any context (other vCPUs, hrtimer callbacks, irqfd): halo_lapic_post(),
- *   halo_lapic_set_line(), halo_lapic_post_timer(), halo_lapic_route().
+ *   halo_lapic_set_line(), halo_lapic_post_timer(), halo_lapic_route(), _route_again().
  *   They use the mailbox and the published routing facts, with atomics, and
  *   take no lock.  Some results ask for a kick: the vCPU's thread must be made
  *   to call halo_lapic_sync() (IPI out of the guest, or wake-up from HLT).
@@ -100,6 +100,7 @@ enum halo_lapic_timer {
  * @timer_cancel: stop the timer; a callback that is running may finish later
  * @send_ipi: route a message (usually halo_lapic_route() over the VM's LAPICs)
  * @kick: any context: make the owner call halo_lapic_sync() soon
+ * @rerouted: the routing facts have changed: what halo_lapic_route_again() knows is old
  *
  * All but @kick are called by the owner only, never under a spinlock of the
  * model's (it has none).
@@ -111,6 +112,17 @@ struct halo_lapic_ops {
 	void (*timer_cancel)(void *ctx);
 	void (*send_ipi)(void *ctx, const struct halo_ipi *ipi);
 	void (*kick)(void *ctx);
+	void (*rerouted)(void *ctx);
+};
+
+/**
+ * struct halo_lapic_known - whom a message is for
+ * @gen: generation of the routing that this is true in, 0 = none
+ * @who: bit set: the LAPIC of that index
+ */
+struct halo_lapic_known {
+	u64 gen;
+	u64 who;
 };
 
 /* Bits of struct halo_lapic mail. */
@@ -262,6 +274,8 @@ bool halo_lapic_set_line(struct halo_lapic *l, unsigned int pin, bool level);
 int halo_lapic_route(struct halo_lapic *const *all, unsigned int count,
 		     const struct halo_lapic *from, const struct halo_ipi *ipi,
 		     u32 *turn);
+int halo_lapic_route_again(struct halo_lapic *const *all, unsigned int count, u64 gen,
+			   const struct halo_ipi *ipi, struct halo_lapic_known *known, u32 *turn);
 int halo_msi_decode(u64 addr, u32 data, struct halo_ipi *ipi);
 
 /**

@@ -5,10 +5,10 @@
  *
  * Everything here may be called from any context and takes no lock: of a LAPIC
  * it reads the published routing facts and PPR, each one load, and sets mailbox
- * bits atomically.  No bus, no message queue and no per-VM routing table: a VM
- * has few enough vCPUs that a scan is cheaper than keeping a table right while
- * guests rewrite their IDs, and the usual case, one physical destination, does
- * not even scan.
+ * bits atomically.  No bus, no message queue and no table by destination, which would
+ * have to be kept right while guests rewrite their IDs: an IPI's usual case, one physical
+ * destination, needs no search, and a message that is sent again and again keeps what its
+ * last search found, with the generation of the VM's routing that this was true in.
  *
  * Section numbers: see lapic.c.
  */
@@ -208,6 +208,20 @@ static int deliver(struct halo_lapic *l, const struct halo_lapic *from,
 	return !!(done & HALO_POST_TAKEN);
 }
 
+/* Whom a physical destination that is also an index is for, NULL if a search must tell. */
+static __always_inline struct halo_lapic *direct(struct halo_lapic *const *all,
+						 unsigned int count, const struct halo_ipi *ipi)
+{
+	struct halo_lapic *l;
+
+	if (unlikely(ipi->shorthand || ipi->logical || ipi->dest >= count))
+		return NULL;
+	l = READ_ONCE(all[array_index_nospec(ipi->dest, count)]);
+	/* IDs are unique; 0xff may be everybody. */
+	return l && (u32)READ_ONCE(l->route) == ipi->dest && (ipi->wide || ipi->dest != 0xff) ?
+	       l : NULL;
+}
+
 /**
  * halo_lapic_route() - deliver a message to whom it is for (any context)
  * @all: the VM's LAPICs, best with each at the index of its APIC ID; entries may
@@ -237,17 +251,65 @@ int halo_lapic_route(struct halo_lapic *const *all, unsigned int count,
 
 		return best < 0 ? 0 : deliver(READ_ONCE(all[best]), from, ipi);
 	}
-	if (likely(!ipi->shorthand && !ipi->logical && ipi->dest < count)) {
-		l = READ_ONCE(all[array_index_nospec(ipi->dest, count)]);
-		/* IDs are unique; 0xff may be everybody. */
-		if (l && (u32)READ_ONCE(l->route) == ipi->dest &&
-		    (ipi->wide || ipi->dest != 0xff))
-			return deliver(l, from, ipi);
-	}
+	l = direct(all, count, ipi);
+	if (likely(l))
+		return deliver(l, from, ipi);
 	for (i = 0; i < count; i++) {
 		l = READ_ONCE(all[i]);
 		if (l && selected(l, from, ipi))
 			taken += deliver(l, from, ipi);
 	}
+	return taken;
+}
+
+static noinline u64 search(struct halo_lapic *const *all, unsigned int count,
+			   const struct halo_ipi *ipi)
+{
+	const struct halo_lapic *l;
+	unsigned int i;
+	u64 found = 0;
+
+	if (ipi->trig && !ipi->level)
+		return 0;
+	if (direct(all, count, ipi))
+		return BIT_ULL(ipi->dest);
+	for (i = 0; i < count; i++) {
+		l = READ_ONCE(all[i]);
+		if (l && match(READ_ONCE(l->route), ipi))
+			found |= BIT_ULL(i);
+	}
+	return found;
+}
+
+/**
+ * halo_lapic_route_again() - halo_lapic_route() of an MSI that is sent repeatedly
+ * @all: see there
+ * @count: see there; at most 64
+ * @gen: generation of their routing, not 0: it was read before anything else here is, and
+ *	whoever changes a LAPIC's routing facts or @count counts it up after that
+ * @ipi: message, without shorthand; always the same one
+ * @known: what was found before, zeroes at first; the caller sees to it that no two use
+ *	it at a time
+ * @turn: see there
+ *
+ * What is found by an old generation's facts goes where it would have gone if sent before
+ * they changed.  Lowest priority is another matter each time.
+ *
+ * Return: how many LAPICs took it.
+ */
+int halo_lapic_route_again(struct halo_lapic *const *all, unsigned int count, u64 gen,
+			   const struct halo_ipi *ipi, struct halo_lapic_known *known, u32 *turn)
+{
+	int taken = 0;
+	u64 left;
+
+	if (unlikely(ipi->mode == HALO_DM_LOWEST))
+		return halo_lapic_route(all, count, NULL, ipi, turn);
+	if (unlikely(known->gen != gen)) {
+		known->who = search(all, count, ipi);
+		known->gen = gen;
+	}
+	for (left = known->who; left; left &= left - 1)
+		taken += deliver(READ_ONCE(all[__ffs64(left)]), NULL, ipi);
 	return taken;
 }

@@ -101,6 +101,7 @@ typedef long long s64;
 #define test_and_clear_bit(n, p) \
 	(!!(__atomic_fetch_and(p, ~BIT(n), __ATOMIC_SEQ_CST) & BIT(n)))
 #define fls64(x)		((x) ? 64 - __builtin_clzll(x) : 0)
+#define __ffs64(x)		__builtin_ctzll(x)
 
 #define min_t(type, a, b)	min((type)(a), (type)(b))
 #define max_t(type, a, b)	max((type)(a), (type)(b))

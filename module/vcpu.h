@@ -65,6 +65,7 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @vcpus: in order of creation
  * @lapics: the same order, for routing
  * @turn: lowest-priority arbitration
+ * @route_gen: counts changes of what @lapics are addressed by, or of @nr_vcpus
  * @helped: index of the vCPU that a spinning one gave its CPU to last
  * @tsc_offset: the VM's TSC, which starts at 0, minus the host's and what that has lost
  * @clock_lock: the next two, and @boot_ns
@@ -93,6 +94,7 @@ struct halo_vm {
 	struct halo_vcpu *vcpus[HALO_MAX_VCPUS];
 	struct halo_lapic *lapics[HALO_MAX_VCPUS];
 	u32 turn;
+	atomic64_t route_gen;
 	unsigned int helped;
 	u64 tsc_offset;
 	spinlock_t clock_lock;
@@ -713,6 +715,9 @@ extern const struct halo_lapic_ops halo_lapic_glue;
 void halo_irq_init(struct halo_vcpu *vcpu);
 int halo_irq_route(struct halo_vm *vm, struct halo_lapic *from, const struct halo_ipi *ipi,
 		   unsigned int source);
+int halo_irq_route_again(struct halo_vm *vm, const struct halo_ipi *ipi,
+			 struct halo_lapic_known *known);
+void halo_irq_rerouted(struct halo_vm *vm);
 void halo_irq_deadline(struct halo_vcpu *vcpu);
 void halo_irq_hand_over(struct halo_vcpu *vcpu);
 void halo_irq_sleep(struct halo_vcpu *vcpu);

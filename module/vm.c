@@ -165,6 +165,7 @@ long halo_vm_create(void *unused, void *arg)
 	vm->mm = current->mm;
 	memcpy(vm->name, c->name, sizeof(vm->name));
 	atomic64_set(&vm->tlb_gen, 1);
+	atomic64_set(&vm->route_gen, 1);
 	halo_clock_init(vm);
 	err = halo_mem_init(&vm->mem, current->mm, &config);
 	if (err)

@@ -110,6 +110,14 @@ static inline void fx_kick(void *ctx)
 	((struct cpu *)ctx)->kicks++;
 }
 
+/* Generation of the routing. */
+static u64 routed;
+
+static inline void fx_rerouted(void *ctx)
+{
+	__atomic_fetch_add(&routed, 1, __ATOMIC_SEQ_CST);
+}
+
 static const struct halo_lapic_ops fx_ops = {
 	.now_ns = fx_now,
 	.tsc_now = fx_tsc,
@@ -117,6 +125,7 @@ static const struct halo_lapic_ops fx_ops = {
 	.timer_cancel = fx_cancel,
 	.send_ipi = fx_send,
 	.kick = fx_kick,
+	.rerouted = fx_rerouted,
 };
 
 static inline void wr(struct cpu *c, u32 offset, u32 value)
@@ -138,6 +147,7 @@ static inline int fx_setup(void **state)
 	now_ns = 1000000000000ULL;
 	now_tsc = 1ULL << 50;
 	turn = 0;
+	routed = 1;
 	for (i = 0; i < CPUS; i++) {
 		cpu[i].index = i;
 		halo_lapic_init(&cpu[i].l, cpu[i].page, i, 40, &fx_ops, &cpu[i]);

@@ -396,6 +396,144 @@ static void many_cpus(void **state)
 	assert_int_equal(halo_lapic_route(many, ARRAY_SIZE(many), NULL, &ipi, &turn), 1);
 }
 
+/*
+ * A message that is sent again and again goes where a search each time would bring it,
+ * whatever is done to the LAPICs in between.
+ */
+static u32 random_u32(void)
+{
+	static u32 x = 2463534242u;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	return x;
+}
+
+#define MESSAGES	16
+
+static void reroute(struct cpu *c)
+{
+	static const u32 modes[] = {
+		0xfee00000, 0xfee00800, 0xfee00800, 0xfee00800, 0xfee00c00,
+	};
+
+	switch (random_u32() % 8) {
+	case 0:
+		wr(c, ID, (random_u32() % 24) << 24);
+		break;
+	case 1:
+		wr(c, LDR, BIT(random_u32() % 8) << 24);
+		break;
+	case 2:
+		wr(c, LDR, random_u32());
+		break;
+	case 3:
+		wr(c, DFR, random_u32() % 3 ? 0xffffffff : 0x0fffffff);
+		break;
+	case 4:
+		(void)halo_lapic_set_base(&c->l, modes[random_u32() % 5], true);
+		break;
+	case 5:
+		halo_lapic_init_reset(&c->l);
+		break;
+	default:
+		if (halo_lapic_x2apic(&c->l))
+			(void)wr_msr(c, SVR, 0x1ff);
+		else
+			wr(c, SVR, random_u32() % 8 ? 0x1ff : 0xff);
+	}
+}
+
+static u32 taken_by(const struct halo_ipi *ipi)
+{
+	return ipi->mode == HALO_DM_NMI ? who_has(HALO_LAPIC_NMI) :
+	       ipi->mode == HALO_DM_INIT ? who_has(HALO_LAPIC_INIT) : who(ipi->vector);
+}
+
+static void known_destinations(void **state)
+{
+	static const u32 mode[] = { 0, 0, 0, 0x100, 0x400, 0x500, 0x700, 0x8000, 0xc000 };
+	struct halo_lapic_known known[MESSAGES] = {};
+	struct halo_ipi ipi[MESSAGES];
+	unsigned int found = 0, kept = 0;
+
+	for (unsigned int i = 0; i < MESSAGES; i++)
+		assert_int_equal(halo_msi_decode(0xfee00000 |
+			(i ? random_u32() % 24 : 0xff) << 12 | (random_u32() & 0xc),
+			mode[i % ARRAY_SIZE(mode)] | (0x41 + i), &ipi[i]), 0);
+	for (unsigned int n = 0; n < TIMES(200000); n++) {
+		unsigned int m = random_u32() % MESSAGES;
+		u32 before = turn, after, mask, got, expected;
+
+		if (random_u32() % 4 == 0)
+			reroute(&cpu[random_u32() % CPUS]);
+		kept += known[m].gen == routed;
+		got = halo_lapic_route_again(all, CPUS, routed, &ipi[m], &known[m], &turn);
+		after = turn;
+		mask = taken_by(&ipi[m]);
+		turn = before;
+		expected = halo_lapic_route(all, CPUS, NULL, &ipi[m], &turn);
+		assert_int_equal(got, expected);
+		assert_int_equal(mask, taken_by(&ipi[m]));
+		assert_int_equal(turn, after);
+		found += !!got;
+	}
+	/* Both happened, and often. */
+	assert_true(found > TIMES(200000) / 10 && kept > TIMES(200000) / 10);
+}
+
+/* What is sent after a change goes by it, with a sender that never pauses. */
+static u32 sent;
+
+static void *sender(void *arg)
+{
+	struct halo_lapic_known known = {};
+	struct halo_ipi ipi;
+
+	halo_msi_decode(0xfee00004 | 0x01 << 12, 0x55, &ipi);
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		u64 gen = __atomic_load_n(&routed, __ATOMIC_ACQUIRE);
+
+		halo_lapic_route_again(all, CPUS, gen, &ipi, &known, &turn);
+		__atomic_fetch_add(&sent, 1, __ATOMIC_SEQ_CST);
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* What is under way arrives, and one more is sent from its beginning on. */
+static void sent_some(void)
+{
+	u32 from = __atomic_load_n(&sent, __ATOMIC_SEQ_CST);
+
+	while (__atomic_load_n(&sent, __ATOMIC_SEQ_CST) - from < 2)
+		sched_yield();
+}
+
+static void rerouted_under_fire(void **state)
+{
+	unsigned int i, wrong = 0, lost = 0;
+	pthread_t thread;
+
+	stop = false;
+	assert_int_equal(pthread_create(&thread, NULL, sender, NULL), 0);
+	for (i = 0; i < TIMES(2000); i++) {
+		wr(&cpu[i % CPUS], LDR, 0x02000000);
+		sent_some();
+		who(0x55);
+		sent_some();
+		wrong += who(0x55) != 0;
+		wr(&cpu[(i + 1) % CPUS], LDR, 0x01000000);
+		sent_some();
+		lost += who(0x55) != BIT((i + 1) % CPUS);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_int_equal(wrong, 0);
+	assert_int_equal(lost, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, fx_setup)
@@ -412,6 +550,8 @@ int main(void)
 		T(many_posters),
 		T(reset_under_fire),
 		T(many_cpus),
+		T(known_destinations),
+		T(rerouted_under_fire),
 	};
 
 	return cmocka_run_group_tests_name("lapic_route", tests, NULL, NULL);

@@ -245,6 +245,123 @@ TEST(a_doorbell_wired_to_an_interrupt)
 	CHECK_EQ(seen, 1);
 }
 
+static volatile u64 got;
+
+static void note(struct g_frame *f)
+{
+	got |= BIT(f->vector - 0x50);
+	lapic_write(0xb0, 0);
+}
+
+/* Logical 1 and ID 0, then logical 2 and ID 5, and so on. */
+GUEST void move_about(u64 n)
+{
+	u64 i;
+
+	for (i = 0x51; i <= 0x54; i++)
+		g_handler[i] = note;
+	lapic_write(0xf0, 0x1ff);
+	for (i = 0; i < n; i++) {
+		lapic_write(0xd0, i & 1 ? 0x02000000 : 0x01000000);
+		lapic_write(0x20, i & 1 ? 0x05000000 : 0);
+		outb(PORT, 1);
+		sti();
+		nop();
+		cli();
+	}
+}
+
+TEST(it_goes_by_the_present_address)
+{
+	static const u64 to[] = { MSI0 | 0x1004, MSI0 | 0x2004, MSI0, MSI0 | 0x5000 };
+	struct vcpu *v = vm_new()->cpu[0];
+	u64 i, k;
+	int fd[4];
+
+	for (k = 0; k < 4; k++) {
+		fd[k] = event();
+		CHECK(!set(v->vm, 0, fd[k], -1, to[k], 0x51 + k));
+	}
+	guest_begin(v, move_about, 20);
+	for (i = 0; i < 20; i++) {
+		guest_until(v, HALO_EXIT_PIO);
+		CHECK_EQ(got, i == 0 ? 0 : i & 1 ? 0x0a : 0x14);
+		got = 0;
+		/* Twice: it is found, and then known. */
+		for (k = 0; k < 8; k++)
+			signal_fd(fd[k % 4]);
+		answer(v, 0);
+	}
+	guest_end(v);
+	CHECK_EQ(got, 0x14);
+}
+
+TEST(a_vcpu_that_comes_later)
+{
+	struct vm *vm = vm_new();
+	int fd = event(), all = event();
+	struct vcpu *v;
+
+	CHECK(!set(vm, 0, fd, -1, MSI0 | 0x1000, 0x51));
+	CHECK(!set(vm, 0, all, -1, MSI0 | 0xff000, 0x52));
+	signal_fd(fd);
+	signal_fd(all);
+	v = vcpu_new(vm, 1);
+	guest_begin(v, wait_for, 2);
+	v->s->mp_state = HALO_MP_RUNNABLE;
+	state_set(v, HALO_STATE_MP);
+	guest_until(v, HALO_EXIT_PIO);
+	signal_fd(fd);
+	signal_fd(all);
+	answer(v, 0);
+	guest_end(v);
+	CHECK_EQ(seen, 2);
+}
+
+GUEST void move_fast(u64 n)
+{
+	g_handler[0x51] = count;
+	lapic_write(0xf0, 0x1ff);
+	outb(PORT, 1);
+	while (!stop) {
+		sti();
+		lapic_write(0xd0, 0x01000000);
+		lapic_write(0xd0, 0x02000000);
+		cli();
+	}
+	/* What is asked for while it has the address arrives. */
+	lapic_write(0xd0, 0x01000000);
+	sti();
+	nop();
+	cli();
+	seen = 0;
+	outb(PORT, 2);
+	while (!seen)
+		asm volatile("sti; hlt; cli");
+}
+
+TEST_SECONDS(an_address_that_changes_all_the_time, 60)
+{
+	struct vcpu *v = vm_new()->cpu[0];
+	int fd = event(), i;
+	pthread_t t;
+
+	CHECK(!set(v->vm, 0, fd, -1, MSI0 | 0x1004, 0x51));
+	guest_begin(v, move_fast, 0);
+	guest_until(v, HALO_EXIT_PIO);
+	answer(v, 0);
+	CHECK(!pthread_create(&t, NULL, runner, v));
+	for (i = 0; i < 20000; i++)
+		signal_fd(fd);
+	stop = 1;
+	CHECK(!pthread_join(t, NULL));
+	CHECK_EQ(v->x.addr, PORT);
+	signal_fd(fd);
+	answer(v, 0);
+	guest_end(v);
+	CHECK(seen > 0);
+}
+
 TEST(assign_and_deassign)
 {
 	struct vm *vm = vm_bare();
