@@ -138,6 +138,8 @@ enum halo_next halo_forward_asked(struct halo_vcpu *vcpu)
 	vcpu->asked = PEND_NONE;
 	if (likely(vcpu->asked_type == ASKED_GIVEN))
 		return NEXT_FORWARD;
+	if (vcpu->asked_type == ASKED_TAKEN)
+		return NEXT_STOP;
 	if (vcpu->asked_type != ASKED_FILLED)
 		return halo_forward(vcpu, vcpu->asked_type, kind);
 	vcpu->pending.kind = kind;

@@ -187,10 +187,6 @@ static bool halo_events_none(const struct halo_vcpu *vcpu)
 
 static_assert(HALO_MP_RUNNABLE == 0 && EVENT_NONE == 0);
 
-/* Replies that are used without a look at guest memory, which may sleep. */
-#define PENDS_QUICK	(BIT(PEND_PIO) | BIT(PEND_STORE) | BIT(PEND_RDMSR) | BIT(PEND_WRMSR) | \
-			 BIT(PEND_HYPERCALL))
-
 /*
  * What most rounds are: a reply, one stay in the guest, an access to a port.  With
  * preemption off, so that nobody must hear when this task is switched.  RESUME: the rest

@@ -216,13 +216,45 @@ bool halo_must_wait(struct halo_vcpu *vcpu)
 	return READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) | work;
 }
 
-/* The same, where there is nothing nearly always. */
-static __always_inline bool halo_stay_must_end(struct halo_vcpu *vcpu)
+/* The same, of what has come since the stay began; @work: the thread's flags that count. */
+static __always_inline bool halo_stay_must_end(struct halo_vcpu *vcpu, unsigned long work)
 {
-	if (likely(!(READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) |
-		     (read_thread_flags() & XFER_TO_GUEST_MODE_WORK))))
-		return false;
-	return halo_must_wait(vcpu);
+	return READ_ONCE(vcpu->requests) | READ_ONCE(vcpu->lapic.mail) |
+	       (read_thread_flags() & work);
+}
+
+/* Looks for a reply before a stay is ended for it: some microseconds. */
+#define HALO_STAY_LOOKS	32
+
+/*
+ * The exit that has been given to a PARKED vCPU's server: one that is awake and answers at
+ * once does not end the stay.  What halo_park() would do about any other, or about a
+ * committed state, is left to it.
+ */
+static noinline enum halo_stay halo_stay_served(struct halo_vcpu *vcpu, unsigned long work)
+{
+	unsigned int looks = READ_ONCE(vcpu->spin_ns) ? HALO_STAY_LOOKS : 1;
+
+	if (vcpu->asked_type != ASKED_GIVEN || !(BIT(vcpu->pending.kind) & PENDS_QUICK) ||
+	    halo_ring_reader_sleeps(&vcpu->rings))
+		return STAY_OVER;
+	while (!halo_ring_reply_ready(&vcpu->rings)) {
+		if (!--looks || halo_stay_must_end(vcpu, work))
+			return STAY_OVER;
+		cpu_relax();
+	}
+	smp_rmb();	/* the reply before what was committed with it */
+	if (READ_ONCE(vcpu->state->commit))
+		return STAY_OVER;
+	trace_halo_ring_wait(vcpu, 0, 0);
+	WRITE_ONCE(vcpu->state->cached, 0);
+	vcpu->bytes_len = 0;
+	vcpu->asked = PEND_NONE;
+	if (likely(halo_reply_take(vcpu) == NEXT_RESUME))
+		return halo_stay_next(vcpu, NEXT_RESUME);
+	vcpu->asked = PEND_NOTIFY;
+	vcpu->asked_type = ASKED_TAKEN;
+	return STAY_OVER;
 }
 
 /**
@@ -242,7 +274,14 @@ void halo_stay(struct halo_vcpu *vcpu)
 	struct halo_cpu *cpu = &vcpu->cpu;
 	unsigned int left = cpu->want_intr_window || cpu->want_nmi_window ? 1 : HALO_STAY_MAX;
 	enum halo_stay answer;
+	unsigned long work;
 
+	/*
+	 * A thread that was preempted has NOTIFY_RESUME for restartable sequences until it
+	 * is back in userspace. halo_must_wait() has found no more in it, and who adds to it
+	 * sends an interrupt.
+	 */
+	work = XFER_TO_GUEST_MODE_WORK & ~(read_thread_flags() & _TIF_NOTIFY_RESUME);
 	cpu->again = false;
 	vcpu->staying = true;
 	for (;;) {
@@ -252,7 +291,13 @@ void halo_stay(struct halo_vcpu *vcpu)
 		trace_halo_exit(vcpu);
 		left--;
 		answer = halo_stay_answer(vcpu);
-		if (answer != STAY_ON || !left || halo_stay_must_end(vcpu) ||
+		if (answer != STAY_ON) {
+			if (answer == STAY_OVER && vcpu->parked && vcpu->asked)
+				answer = halo_stay_served(vcpu, work);
+			if (answer != STAY_ON)
+				break;
+		}
+		if (!left || halo_stay_must_end(vcpu, work) ||
 		    atomic64_read(&vcpu->vm->tlb_gen) != vcpu->tlb_gen)
 			break;
 		cpu->again = true;

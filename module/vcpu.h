@@ -128,6 +128,10 @@ enum halo_pend_kind {
 	PEND_DEAD,		/* FAIL: no reply revives it */
 };
 
+/* Replies that are used without a look at guest memory, which may sleep. */
+#define PENDS_QUICK	(BIT(PEND_PIO) | BIT(PEND_STORE) | BIT(PEND_RDMSR) | BIT(PEND_WRMSR) | \
+			 BIT(PEND_HYPERCALL))
+
 /**
  * struct halo_pending - the kernel's own record of the exit in flight
  * @kind: enum halo_pend_kind
@@ -225,6 +229,7 @@ struct halo_count {
 /* vcpu->asked_type, beside the HALO_EXIT_* */
 #define ASKED_FILLED	0	/* @exit is to be pushed */
 #define ASKED_GIVEN	0xffff	/* nothing: it is in the ring */
+#define ASKED_TAKEN	0xfffe	/* its reply has ended RUN, with @error */
 
 /* Bits of vcpu->requests. */
 #define REQ_KICK	0	/* leave RUN with -EINTR */
