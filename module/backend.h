@@ -235,7 +235,8 @@ struct halo_hwexit {
  * @exit: why run() came back
  * @arch: the other registers
  * @root: host-physical address of the second-stage root
- * @tsc_offset: guest TSC minus host TSC
+ * @tsc_offset: guest TSC minus host TSC, after that was multiplied
+ * @tsc_ratio: by what, with halo_caps.tsc_fraction bits behind the point; 0 = 1
  * @deadline: host TSC at which run() shall have come back with HW_DEADLINE, 0 = none;
  *	of use with halo_caps.deadline only
  * @apic_page: the LAPIC's registers, a page; with halo_caps.virt_intr the CPU delivers
@@ -275,6 +276,7 @@ struct halo_cpu {
 	struct halo_arch arch;
 	u64 root;
 	u64 tsc_offset;
+	u64 tsc_ratio;
 	u64 deadline;
 	void *apic_page;
 	u8 tpr_threshold;
@@ -316,6 +318,8 @@ struct gpt_format;
  * @tpr_shadow: the guest writes TPR in halo_cpu.apic_page, and run() comes back when
  *	its class goes below halo_cpu.tpr_threshold
  * @virt_intr: the CPU delivers interrupts out of halo_cpu.apic_page by itself
+ * @tsc_fraction: the CPU multiplies a guest's TSC: bits of the factor behind the point
+ * @tsc_whole: and in front of it
  * @virt_intr_off: it could, but a parameter of the module's says no
  * @format: of the second-stage tables
  */
@@ -332,6 +336,8 @@ struct halo_caps {
 	bool tpr_shadow;
 	bool virt_intr;
 	bool virt_intr_off;
+	u8 tsc_fraction;
+	u8 tsc_whole;
 	const struct gpt_format *format;
 };
 
@@ -370,7 +376,7 @@ struct halo_backend {
 	void (*state_get)(struct halo_cpu *cpu, u32 groups);
 	void (*state_set)(struct halo_cpu *cpu, u32 groups);
 
-	/* cpu->tsc_offset or the guest's CPUID changed. */
+	/* cpu->tsc_offset, cpu->tsc_ratio or the guest's CPUID changed. */
 	void (*refresh)(struct halo_cpu *cpu);
 };
 

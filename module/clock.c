@@ -2,7 +2,8 @@
 /*
  * The guest's TSC, and the KVM-compatible clock in guest memory.
  *
- * Guest TSC = host TSC + offset; all vCPUs of a VM start with the same offset.
+ * Guest TSC = host TSC * ratio + offset, where the ratio is 1 unless userspace has asked
+ * for another rate; all vCPUs of a VM have the same ratio and start with the same offset.
  * Guest time is the guest's TSC scaled by constants that were fixed when the VM
  * was made, the same for all vCPUs: it is monotonic over all of them without
  * being written again (PVCLOCK_TSC_STABLE_BIT), as long as the host's TSC is.
@@ -16,6 +17,7 @@
 #include <asm/msr.h>
 #include <asm/pvclock-abi.h>
 #include <asm/tsc.h>
+#include "tsc.h"
 #include "vcpu.h"
 
 /**
@@ -24,7 +26,27 @@
  */
 u64 halo_tsc(struct halo_vcpu *vcpu)
 {
-	return rdtsc() + vcpu->cpu.tsc_offset;
+	return halo_tsc_scale(rdtsc(), vcpu->cpu.tsc_ratio, halo_hw.tsc_fraction) +
+	       vcpu->cpu.tsc_offset;
+}
+
+static u64 halo_tsc_scaled(const struct halo_vm *vm, u64 ticks)
+{
+	return halo_tsc_scale(ticks, vm->tsc_ratio, halo_hw.tsc_fraction);
+}
+
+/**
+ * halo_tsc_init() - a new vCPU has its VM's TSC
+ * @vcpu: the vCPU; vm->lock is held
+ */
+void halo_tsc_init(struct halo_vcpu *vcpu)
+{
+	struct halo_vm *vm = vcpu->vm;
+
+	vcpu->tsc_lost = halo_host_tsc_lost;
+	vcpu->cpu.tsc_ratio = vm->tsc_ratio;
+	vcpu->cpu.tsc_offset = vm->tsc_offset + halo_tsc_scaled(vm, vcpu->tsc_lost);
+	halo_be->refresh(&vcpu->cpu);
 }
 
 static int halo_clock_write(struct halo_vcpu *vcpu);
@@ -59,17 +81,59 @@ void halo_tsc_set(struct halo_vcpu *vcpu, u64 value)
 	halo_tsc_shift(vcpu, delta);
 }
 
+static void halo_clock_start(struct halo_vm *vm, u32 khz, u64 ratio)
+{
+	clocks_calc_mult_shift(&vm->clock_mul, &vm->clock_shift, khz, NSEC_PER_MSEC, 0);
+	vm->tsc_khz = khz;
+	vm->tsc_ratio = ratio;
+	vm->tsc_offset = -halo_tsc_scaled(vm, rdtsc() + halo_host_tsc_lost);
+	vm->tsc_base = 0;
+	vm->clock_ns = 0;
+	vm->boot_ns = ktime_get_real_ns();
+}
+
 /**
  * halo_clock_init() - the VM's time starts now
  * @vm: the VM
  */
 void halo_clock_init(struct halo_vm *vm)
 {
-	clocks_calc_mult_shift(&vm->clock_mul, &vm->clock_shift, tsc_khz ?: 1000000,
-			       NSEC_PER_MSEC, 0);
 	spin_lock_init(&vm->clock_lock);
-	vm->tsc_offset = -(rdtsc() + halo_host_tsc_lost);
-	vm->boot_ns = ktime_get_real_ns();
+	halo_clock_start(vm, tsc_khz ?: 1000000, 0);
+}
+
+/**
+ * halo_clock_set_tsc_khz() - HALO_VM_SET_TSC_KHZ
+ * @obj: the VM
+ * @arg: struct halo_tsc_khz
+ *
+ * Return: 0; -EINVAL; -EOPNOTSUPP if the CPU can't, -EBUSY if the VM has a vCPU.
+ */
+long halo_clock_set_tsc_khz(void *obj, void *arg)
+{
+	const struct halo_tsc_khz *t = arg;
+	struct halo_vm *vm = obj;
+	u64 ratio = 0;
+	long err = 0;
+
+	if (!t->khz)
+		return -EINVAL;
+	if (t->khz != tsc_khz) {
+		if (!halo_hw.tsc_fraction)
+			return -EOPNOTSUPP;
+		ratio = halo_tsc_ratio(t->khz, tsc_khz, halo_hw.tsc_fraction, halo_hw.tsc_whole);
+		if (!ratio)
+			return -EINVAL;
+	}
+	mutex_lock(&vm->lock);
+	spin_lock(&vm->clock_lock);
+	if (vm->nr_vcpus)
+		err = -EBUSY;
+	else
+		halo_clock_start(vm, t->khz, ratio);
+	spin_unlock(&vm->clock_lock);
+	mutex_unlock(&vm->lock);
+	return err;
 }
 
 /* The clock of one vCPU into guest memory: version odd, the rest, version even. */
@@ -89,7 +153,8 @@ static int halo_clock_write(struct halo_vcpu *vcpu)
 	/* The same moment on every vCPU: no two round differently. */
 	spin_lock(&vm->clock_lock);
 	t.system_time = vm->clock_ns;
-	t.tsc_timestamp = vm->tsc_base + vcpu->cpu.tsc_offset - vcpu->tsc_lost - vm->tsc_offset;
+	t.tsc_timestamp = vm->tsc_base + vcpu->cpu.tsc_offset - vm->tsc_offset -
+			  halo_tsc_scaled(vm, vcpu->tsc_lost);
 	spin_unlock(&vm->clock_lock);
 	vcpu->pv.stopped = false;
 
@@ -129,8 +194,9 @@ void halo_clock_lost(struct halo_vcpu *vcpu, u64 lost)
 {
 	u64 delta = lost - vcpu->tsc_lost;
 
+	vcpu->cpu.tsc_offset += halo_tsc_scaled(vcpu->vm, lost) -
+				halo_tsc_scaled(vcpu->vm, vcpu->tsc_lost);
 	vcpu->tsc_lost = lost;
-	vcpu->cpu.tsc_offset += delta;
 	if (vcpu->cpu.deadline)
 		vcpu->cpu.deadline = vcpu->cpu.deadline > delta ? vcpu->cpu.deadline - delta : 1;
 	halo_be->refresh(&vcpu->cpu);
@@ -147,7 +213,7 @@ static u64 halo_clock_moment(const struct halo_vm *vm, u64 *real, u64 *boot)
 	*real = ktime_get_real_ns();
 	*boot = ktime_get_boottime_ns();
 	local_irq_restore(flags);
-	return tsc + halo_host_tsc_lost + vm->tsc_offset;
+	return halo_tsc_scaled(vm, tsc + halo_host_tsc_lost) + vm->tsc_offset;
 }
 
 static u64 halo_clock_ns(const struct halo_vm *vm, u64 tsc)

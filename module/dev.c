@@ -225,6 +225,10 @@ static long halo_cap(void *unused, void *arg)
 		off = halo_hw.virt_intr_off ? "the module was loaded with apicv=0" :
 		      "the CPU does not deliver interrupts by itself; Halo injects them";
 		break;
+	case HALO_CAP_TSC_SCALING:
+		q->value = !!halo_hw.tsc_fraction;
+		off = "the CPU does not scale a guest's TSC; it has the host's rate";
+		break;
 	case HALO_CAP_PV_CLOCK:
 		q->value = !check_tsc_unstable();
 		reason = HALO_REASON_KERNEL;

@@ -11,6 +11,7 @@
 #include <asm/msr.h>
 #include <asm/tsc.h>
 #include "trace.h"
+#include "tsc.h"
 #include "vcpu.h"
 
 static u64 halo_glue_now(void *ctx)
@@ -40,8 +41,12 @@ static u64 halo_ticks_to(struct halo_vcpu *vcpu, enum halo_lapic_timer unit, u64
 
 	if (when <= now)
 		return 0;
-	if (unit == HALO_LAPIC_TIMER_TSC)
-		return min_t(u64, when - now, HALO_YEAR * 1000 * tsc_khz);
+	if (unit == HALO_LAPIC_TIMER_TSC) {
+		when -= now;
+		if (unlikely(vcpu->cpu.tsc_ratio))
+			when = halo_tsc_unscale(when, vcpu->vm->tsc_khz, tsc_khz);
+		return min_t(u64, when, HALO_YEAR * 1000 * tsc_khz);
+	}
 	return mul_u64_u32_div(min_t(u64, when - now, HALO_YEAR * NSEC_PER_SEC), tsc_khz,
 			       1000000) + 1;
 }

@@ -137,8 +137,6 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	if (err)
 		goto free;
 	vcpu->cpu.root = gpt_root(&vm->mem.gpt);
-	vcpu->tsc_lost = halo_host_tsc_lost;
-	vcpu->cpu.tsc_offset = vm->tsc_offset + vcpu->tsc_lost;
 	halo_irq_init(vcpu);
 	for (i = 0; i < HALO_CODE_PAGES; i++)
 		vcpu->codes[i].cr3 = HALO_CODE_NONE;
@@ -443,6 +441,7 @@ long halo_vcpu_create(void *obj, void *arg)
 		err = PTR_ERR(file);
 		goto unlock;
 	}
+	halo_tsc_init(vcpu);
 	/* The file's release drops this reference; from here nothing fails. */
 	refcount_inc(&vm->ref);
 	vm->vcpus[i] = vcpu;

@@ -68,6 +68,8 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @route_gen: counts changes of what @lapics are addressed by, or of @nr_vcpus
  * @helped: index of the vCPU that a spinning one gave its CPU to last
  * @tsc_offset: the VM's TSC, which starts at 0, minus the host's and what that has lost
+ * @tsc_ratio: what the host's is multiplied by before, see halo_cpu.tsc_ratio
+ * @tsc_khz: if it is, its rate
  * @clock_lock: the next two, and @boot_ns
  * @tsc_base: VM's TSC at which guest time was @clock_ns
  * @clock_ns: see there, ns
@@ -97,6 +99,8 @@ struct halo_vm {
 	atomic64_t route_gen;
 	unsigned int helped;
 	u64 tsc_offset;
+	u64 tsc_ratio;
+	u32 tsc_khz;
 	spinlock_t clock_lock;
 	u64 tsc_base;
 	u64 clock_ns;
@@ -284,7 +288,7 @@ struct halo_count {
  * @loaded: between load and put
  * @in_kernel: it was at CPL 0 then
  * @halt_poll: how long to look out in HLT at present, ns
- * @tsc_lost: part of its TSC offset that makes up for the host's sleep
+ * @tsc_lost: host ticks that its TSC offset makes up for, after the host's sleep
  * @preempted: its thread has lost the CPU while it had work
  * @pid: its thread
  * @pv: paravirtual interface: thread whose waiting was looked at last, and its run
@@ -765,6 +769,7 @@ u64 halo_pv_hypercall(struct halo_vcpu *vcpu, u64 nr);
 
 /* clock.c */
 u64 halo_tsc(struct halo_vcpu *vcpu);
+void halo_tsc_init(struct halo_vcpu *vcpu);
 void halo_tsc_set(struct halo_vcpu *vcpu, u64 value);
 void halo_tsc_shift(struct halo_vcpu *vcpu, u64 delta);
 void halo_clock_init(struct halo_vm *vm);
@@ -774,5 +779,6 @@ void halo_clock_update(struct halo_vcpu *vcpu);
 void halo_clock_lost(struct halo_vcpu *vcpu, u64 lost);
 long halo_clock_get(void *obj, void *arg);
 long halo_clock_set(void *obj, void *arg);
+long halo_clock_set_tsc_khz(void *obj, void *arg);
 
 #endif /* HALO_VCPU_H */

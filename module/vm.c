@@ -90,6 +90,7 @@ static const struct halo_ioctl halo_vm_ioctls[] = {
 	{ HALO_VM_MSI, halo_irq_msi },
 	{ HALO_VM_GET_CLOCK, halo_clock_get },
 	{ HALO_VM_SET_CLOCK, halo_clock_set },
+	{ HALO_VM_SET_TSC_KHZ, halo_clock_set_tsc_khz },
 	{ HALO_VM_SET_IRQFD, halo_irqfd_set },
 };
 

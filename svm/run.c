@@ -56,6 +56,8 @@ void svm_load(struct halo_cpu *cpu, int pcpu)
 	if (!h->on)
 		return;
 	svm_vmsave(h->host_pa);
+	if (unlikely(h->tsc_ratio != cpu->tsc_ratio))
+		svm_tsc_ratio(h, cpu->tsc_ratio);
 }
 
 /**

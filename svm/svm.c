@@ -73,6 +73,10 @@ static void svm_probe(struct halo_caps *caps)
 	caps->decode_assists = edx & SVM_EDX_DECODE_ASSISTS;
 	caps->flush_by_asid = edx & SVM_EDX_FLUSH_BY_ASID;
 	caps->pause_loop = edx & SVM_EDX_PAUSE_FILTER;
+	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR)) {
+		caps->tsc_fraction = 32;
+		caps->tsc_whole = 8;
+	}
 	caps->page_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
 	caps->format = &gpt_npt;
 	caps->error = 0;
@@ -134,6 +138,19 @@ static int svm_setup(void)
 	return 0;
 }
 
+/**
+ * svm_tsc_ratio() - what this CPU multiplies a guest's TSC by (15.30.5)
+ * @h: this CPU's half
+ * @ratio: with 32 bits behind the point; 0 = 1
+ *
+ * It concerns guests alone, so that the host never needs its own back while SVM is on.
+ */
+void svm_tsc_ratio(struct svm_host *h, u64 ratio)
+{
+	wrmsrl(MSR_AMD64_TSC_RATIO, ratio ?: BIT_ULL(32));
+	h->tsc_ratio = ratio;
+}
+
 static int svm_hw_on(void)
 {
 	struct svm_host *h = this_cpu_ptr(&svm_host);
@@ -148,6 +165,9 @@ static int svm_hw_on(void)
 	h->asid_gen++;
 	h->max_asid = cpuid_ebx(CPUID_SVM) - 1;
 	h->next_asid = h->max_asid + 1;
+	/* Whoever had the CPU before may have left its own. */
+	if (svm_caps.tsc_fraction)
+		svm_tsc_ratio(h, 0);
 	h->on = true;
 	return 0;
 }
@@ -160,6 +180,8 @@ static void svm_hw_off(void)
 	if (!h->on)
 		return;
 	h->on = false;
+	if (h->tsc_ratio)
+		svm_tsc_ratio(h, 0);
 	wrmsrl(MSR_VM_HSAVE_ADDR, 0);
 	rdmsrl(MSR_EFER, efer);
 	wrmsrl(MSR_EFER, efer & ~(u64)EFER_SVME);

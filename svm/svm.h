@@ -61,6 +61,7 @@ struct svm_cpu {
  * @asid_gen: present ASID generation
  * @next_asid: next ASID to give
  * @max_asid: last one
+ * @tsc_ratio: what the MSR TSC_RATIO holds, 0 = 1
  * @on: EFER.SVME is set by us
  */
 struct svm_host {
@@ -70,6 +71,7 @@ struct svm_host {
 	u64 asid_gen;
 	u32 next_asid;
 	u32 max_asid;
+	u64 tsc_ratio;
 	bool on;
 };
 
@@ -101,6 +103,9 @@ static __always_inline void svm_code_get(struct halo_cpu *cpu, const struct svm_
 	cpu->arch.cpl = v->cpl & 3;
 	cpu->arch.cr3 = v->cr3;
 }
+
+/* svm.c */
+void svm_tsc_ratio(struct svm_host *h, u64 ratio);
 
 /* state.c */
 int svm_cpu_init(struct halo_cpu *cpu);

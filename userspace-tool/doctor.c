@@ -163,7 +163,7 @@ static json_t *capabilities(struct report *r, int fd)
 		[HALO_CAP_ZONE_DOORBELL] = "zone_doorbell", [HALO_CAP_RUN_PARKED] = "run_parked",
 		[HALO_CAP_TSC_KHZ] = "tsc_khz", [HALO_CAP_NESTED] = "nested",
 		[HALO_CAP_SMP] = "smp", [HALO_CAP_VNMI] = "vnmi",
-		[HALO_CAP_PAUSE_LOOP] = "pause_loop",
+		[HALO_CAP_PAUSE_LOOP] = "pause_loop", [HALO_CAP_TSC_SCALING] = "tsc_scaling",
 		[HALO_CAP_IRQFD] = "irqfd", [HALO_CAP_VIRT_INTR] = "virt_intr",
 		[HALO_CAP_STATS_FD] = "stats_fd",
 	};

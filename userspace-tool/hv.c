@@ -123,6 +123,24 @@ int hv_create_vm(struct hv *hv, const char *name)
 }
 
 /**
+ * hv_set_tsc_khz() - give the guest's TSC a frequency
+ * @hv: the VM, without vCPUs
+ * @khz: kHz
+ *
+ * Return: 0, or the exit code after the error was told.
+ */
+int hv_set_tsc_khz(const struct hv *hv, u32 khz)
+{
+	struct halo_tsc_khz t = { .size = sizeof(t), .khz = khz };
+
+	if (ioctl(hv->vm, HALO_VM_SET_TSC_KHZ, &t) == 0)
+		return 0;
+	return msg_fail(EC_ERROR, "--tsc-khz", "leave it out", "%s", errno == EOPNOTSUPP ?
+			"this CPU can't give a guest another frequency than the host's" :
+			strerror(errno));
+}
+
+/**
  * hv_set_memory() - give the VM memory
  * @hv: the VM
  * @slot: slot number

@@ -44,6 +44,7 @@ struct hv_vcpu {
 int hv_open(struct hv *hv);
 int hv_cap(const struct hv *hv, u32 cap, struct halo_cap_query *q);
 int hv_create_vm(struct hv *hv, const char *name);
+int hv_set_tsc_khz(const struct hv *hv, u32 khz);
 int hv_set_memory(const struct hv *hv, u32 slot, u64 gpa, u64 bytes, void *at);
 int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u32 access,
 		  u64 value);

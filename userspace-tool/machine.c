@@ -301,6 +301,8 @@ static int create_vm(struct machine *m)
 	r = check_cpus(m);
 	if (!r)
 		r = hv_create_vm(&m->hv, m->cfg->name);
+	if (!r && m->cfg->tsc_khz)
+		r = hv_set_tsc_khz(&m->hv, m->cfg->tsc_khz);
 	if (!r)
 		r = hv_set_memory(&m->hv, 0, 0, g->low_bytes, g->low);
 	if (!r && g->high_bytes)

@@ -40,7 +40,7 @@ struct opt {
 };
 
 enum {
-	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI, O_RING, O_WAIT,
+	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI, O_RING, O_TSC_KHZ, O_WAIT,
 	O_INTERVAL, O_COUNT, O_EVENT, O_VCPU, O_PID,
 };
 
@@ -60,6 +60,7 @@ static const struct opt options[] = {
 	{ "cmdline", "TEXT", "kernel command line", 'p', V_RUN },
 	{ "cpus", "N", "number of vCPUs (1)", 'c', V_RUN },
 	{ "memory", "SIZE", "RAM with K, M, G or T; a plain number is MiB (256M)", 'm', V_RUN },
+	{ "tsc-khz", "N", "frequency of the guest's TSC in kHz (the host's)", O_TSC_KHZ, V_RUN },
 	{ "ring", "HOW", "who answers exits: inline, each vCPU's thread, or parked, one for all (inline)",
 	  O_RING, V_RUN },
 	{ "serial", "WHERE", "COM1: stdio, file=PATH or none (stdio)", O_SERIAL, V_RUN },
@@ -236,6 +237,17 @@ static int set_cpus(struct run_config *c, const char *arg)
 	return 0;
 }
 
+static int set_tsc_khz(struct run_config *c, const char *arg)
+{
+	char *end;
+	unsigned long n = strtoul(arg, &end, 10);
+
+	if (!isdigit((unsigned char)*arg) || *end || !n || n > UINT32_MAX)
+		return bad("run", "--tsc-khz", "not a number of kHz");
+	c->tsc_khz = (u32)n;
+	return 0;
+}
+
 static int set_serial(struct run_config *c, const char *arg)
 {
 	if (!strcmp(arg, "stdio")) {
@@ -267,6 +279,8 @@ static int set_option(struct run_config *c, int key, const char *arg)
 		return set_cpus(c, arg);
 	case 'm':
 		return set_memory(c, arg);
+	case O_TSC_KHZ:
+		return set_tsc_khz(c, arg);
 	case O_RING:
 		c->parked = !strcmp(arg, "parked");
 		if (!c->parked && strcmp(arg, "inline"))

@@ -21,6 +21,7 @@ enum serial_kind {
  * @named: it was given, not made up
  * @memory: bytes of RAM
  * @cpus: vCPUs
+ * @tsc_khz: frequency of the guest's TSC in kHz, 0 = the host's
  * @parked: vCPUs wait in the kernel, one thread serves them all
  * @serial: where COM1 goes
  * @serial_path: file for SERIAL_FILE
@@ -36,6 +37,7 @@ struct run_config {
 	bool named;
 	u64 memory;
 	unsigned int cpus;
+	u32 tsc_khz;
 	bool parked;
 	enum serial_kind serial;
 	const char *serial_path;

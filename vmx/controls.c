@@ -22,7 +22,7 @@ struct vmx_wanted {
 };
 
 /*
- * Let through: RDTSC (with an offset), CR8 (to the LAPIC's page), INVLPG, INVPCID,
+ * Let through: RDTSC (scaled, with an offset), CR8 (to the LAPIC's page), INVLPG, INVPCID,
  *   CR3, descriptor tables, RDRAND, RDSEED, a PAUSE by itself: EPT and VPID make them the guest's
  *   own business.
  * Take: everything below that is called "exiting", for the reason beside it.
@@ -55,6 +55,7 @@ static const struct vmx_wanted vmx_wanted[] = {
 	{ CPU2, NEED, VMX_CPU2_UNRESTRICTED, "unrestricted guest" },
 	{ CPU2, NEED, VMX_CPU2_WBINVD, "WBINVD exiting" },	/* would flush the host's cache */
 	{ CPU2, MAY, VMX_CPU2_PAUSE_LOOP, "pause-loop exiting" },	/* who spins helps others */
+	{ CPU2, MAY, VMX_CPU2_TSC_SCALING, "TSC scaling" },
 	{ CPU2, MAY, VMX_CPU2_VPID, "VPID" },
 	{ CPU2, MAY, VMX_CPU2_RDTSCP, "RDTSCP" },
 	{ CPU2, MAY, VMX_CPU2_INVPCID, "INVPCID" },

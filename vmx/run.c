@@ -497,6 +497,9 @@ void vmx_run(struct halo_cpu *cpu)
 	if (unlikely(vmx->refresh)) {
 		vmx->refresh = false;
 		vmx_set(&vmx->vmcs, VMCS_TSC_OFFSET, cpu->tsc_offset);
+		if (vmx_controls.cpu2 & VMX_CPU2_TSC_SCALING)
+			vmx_set(&vmx->vmcs, VMCS_TSC_MULTIPLIER,
+				cpu->tsc_ratio ?: BIT_ULL(VMX_TSC_FRACTION));
 	}
 	halo_host_xcr0_load(vmx->cr4, &cpu->xcr0);
 	if (unlikely(vmx->dr_switch))

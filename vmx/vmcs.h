@@ -270,6 +270,7 @@ static inline unsigned int vmcs_index(u32 field)
 #define VMX_CPU2_SPP			BIT(23)
 #define VMX_CPU2_PT_GPA			BIT(24)
 #define VMX_CPU2_TSC_SCALING		BIT(25)
+#define VMX_TSC_FRACTION		48	/* bits behind the multiplier's point (25.3) */
 #define VMX_CPU2_USER_WAIT		BIT(26)
 #define VMX_CPU2_PCONFIG		BIT(27)
 #define VMX_CPU2_ENCLV			BIT(28)

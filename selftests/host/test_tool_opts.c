@@ -70,6 +70,7 @@ static void test_defaults(void **state)
 	assert_null(c.initrd);
 	assert_int_equal(c.memory, 256 * MIB);
 	assert_int_equal(c.cpus, 1);
+	assert_int_equal(c.tsc_khz, 0);
 	assert_false(c.parked);
 	assert_int_equal(c.serial, SERIAL_STDIO);
 	assert_string_equal(said, "");
@@ -81,7 +82,8 @@ static void test_all(void **state)
 
 	assert_int_equal(RUN(&c, "-k", "k", "-i", "i", "-p", "a b", "-c", "4", "-m", "2G",
 			     "--serial", "file=out", "--device", "testdev", "--timeout", "1.5",
-			     "--name", "n", "--dry-run", "-vv"), 0);
+			     "--name", "n", "--dry-run", "-vv", "--tsc-khz", "2000000"), 0);
+	assert_int_equal(c.tsc_khz, 2000000);
 	assert_string_equal(c.initrd, "i");
 	assert_string_equal(c.cmdline, "a b");
 	assert_int_equal(c.cpus, 4);
@@ -108,6 +110,10 @@ static void test_mistakes(void **state)
 	refused("-z", RUN(&c, "-k", "k", "-z"));
 	refused("more", RUN(&c, "-k", "k", "more"));
 	refused("--ring", RUN(&c, "-k", "k", "--ring", "round"));
+	refused("--tsc-khz", RUN(&c, "-k", "k", "--tsc-khz", "0"));
+	refused("--tsc-khz", RUN(&c, "-k", "k", "--tsc-khz", "-1"));
+	refused("--tsc-khz", RUN(&c, "-k", "k", "--tsc-khz", "1e6"));
+	refused("--tsc-khz", RUN(&c, "-k", "k", "--tsc-khz", "4294967296"));
 	refused("--cpus", RUN(&c, "-k", "k", "-c", "0"));
 	refused("--cpus", RUN(&c, "-k", "k", "-c", "65"));
 	refused("--cpus", RUN(&c, "-k", "k", "-c", "-1"));

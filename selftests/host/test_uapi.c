@@ -172,7 +172,7 @@ static void groups_and_masks_fit(void **state)
 {
 	assert_int_equal(HALO_STATE_GPRS | HALO_STATE_SEGS | HALO_STATE_CRS | HALO_STATE_DRS |
 			 HALO_STATE_MSRS | HALO_STATE_EVENTS | HALO_STATE_MP, HALO_STATE_ALL);
-	assert_int_equal(HALO_CAP_MAX, 22);
+	assert_int_equal(HALO_CAP_MAX, 23);
 }
 
 static void ioctl_numbers_are_unique(void **state)
@@ -186,6 +186,7 @@ static void ioctl_numbers_are_unique(void **state)
 		HALO_VCPU_GET_STATS, HALO_VCPU_GET_STATE, HALO_VCPU_SET_STATE,
 		HALO_VM_SET_IRQFD, HALO_VCPU_SET_RING, HALO_VCPU_DOORBELL,
 		HALO_VM_STATS_FD, HALO_VCPU_STATS_FD, HALO_VM_GET_CLOCK, HALO_VM_SET_CLOCK,
+		HALO_VM_SET_TSC_KHZ,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -49,7 +49,8 @@
  * @HALO_CAP_ZONE_POSTED: zones in mode POSTED
  * @HALO_CAP_ZONE_DOORBELL: zones in mode DOORBELL
  * @HALO_CAP_RUN_PARKED: HALO_VCPU_RUN in PARKED mode
- * @HALO_CAP_TSC_KHZ: frequency of the guest's TSC in kHz
+ * @HALO_CAP_TSC_KHZ: frequency of the host's TSC in kHz, and of a guest's that was not
+ *	given another
  * @HALO_CAP_NESTED: virtualization inside the guest
  * @HALO_CAP_SMP: more than one vCPU
  * @HALO_CAP_VNMI: the CPU tracks NMI blocking for the guest
@@ -59,6 +60,7 @@
  * @HALO_CAP_STATS_FD: HALO_VM_STATS_FD and HALO_VCPU_STATS_FD
  * @HALO_CAP_PAUSE_LOOP: the CPU tells of a vCPU that spins; its CPU goes to another
  *	vCPU of the VM that has lost its own
+ * @HALO_CAP_TSC_SCALING: HALO_VM_SET_TSC_KHZ takes other frequencies than the host's
  * @HALO_CAP_MAX: one past the last
  */
 enum halo_cap {
@@ -84,6 +86,7 @@ enum halo_cap {
 	HALO_CAP_VIRT_INTR = 19,
 	HALO_CAP_STATS_FD = 20,
 	HALO_CAP_PAUSE_LOOP = 21,
+	HALO_CAP_TSC_SCALING = 22,
 	HALO_CAP_MAX
 };
 
@@ -326,6 +329,20 @@ struct halo_clock {
 #define HALO_CLOCK_REALTIME	(1 << 0)
 /* Tell the guest that it was stopped (PVCLOCK_GUEST_STOPPED): its watchdogs start anew. */
 #define HALO_CLOCK_STOPPED	(1 << 1)
+
+/**
+ * struct halo_tsc_khz - the frequency of the guest's TSC
+ * @size: sizeof(struct halo_tsc_khz)
+ * @khz: kHz, not 0
+ *
+ * For a VM that has no vCPU yet (-EBUSY); its time starts anew.  Another frequency than
+ * HALO_CAP_TSC_KHZ needs HALO_CAP_TSC_SCALING (-EOPNOTSUPP), and a ratio that the CPU has
+ * room for: less than 256 on AMD-V, 65536 on VT-x (-EINVAL).
+ */
+struct halo_tsc_khz {
+	__u32 size;
+	__u32 khz;
+};
 
 /**
  * struct halo_create_vcpu - arguments of HALO_VM_CREATE_VCPU
@@ -1006,6 +1023,7 @@ struct halo_stats_desc {
 #define HALO_VM_STATS_FD	_IO(HALO_IOC_MAGIC, 0x15)
 #define HALO_VM_GET_CLOCK	_IOR(HALO_IOC_MAGIC, 0x16, struct halo_clock)
 #define HALO_VM_SET_CLOCK	_IOW(HALO_IOC_MAGIC, 0x17, struct halo_clock)
+#define HALO_VM_SET_TSC_KHZ	_IOW(HALO_IOC_MAGIC, 0x18, struct halo_tsc_khz)
 
 /*
  * vCPU fd

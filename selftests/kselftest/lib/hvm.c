@@ -203,8 +203,11 @@ struct vcpu *vcpu_new(struct vm *vm, u32 id)
 	return v;
 }
 
+u32 vm_tsc_khz;
+
 struct vm *vm_new(void)
 {
+	struct halo_tsc_khz t = { .size = sizeof(t), .khz = vm_tsc_khz };
 	u64 image = (u64)__executable_start & ~(PAGE - 1);
 	u64 end = ((u64)_end + PAGE - 1) & ~(PAGE - 1);
 	struct vm *vm = vm_bare();
@@ -214,6 +217,8 @@ struct vm *vm_new(void)
 	vm_tables(vm);
 	CHECK(!slot_set(vm, 0, 0, 0, LOW_BYTES, vm->low));
 	CHECK(!slot_set(vm, 1, 0, image, end - image, (void *)image));
+	if (t.khz)
+		CHECK(!ioctl(vm->fd, HALO_VM_SET_TSC_KHZ, &t));
 	vcpu_new(vm, 0);
 	return vm;
 }

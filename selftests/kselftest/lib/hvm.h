@@ -111,6 +111,7 @@ struct vcpu {
 int dev_open(void);
 int vm_fd_new(int dev);
 int vcpu_fd_new(int vm, u32 id);
+extern u32 vm_tsc_khz;			/* of the next vm_new(); 0 = the host's */
 struct vm *vm_bare(void);		/* no memory, no vCPU */
 struct vm *vm_new(void);		/* memory, tables, vCPU 0 at reset */
 void vm_free(struct vm *vm);
