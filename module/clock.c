@@ -20,19 +20,26 @@
 #include "tsc.h"
 #include "vcpu.h"
 
+static u64 halo_tsc_scaled(const struct halo_vm *vm, u64 ticks)
+{
+	return halo_tsc_scale(ticks, vm->tsc_ratio, halo_hw.tsc_fraction);
+}
+
+/* Not inline: the product would make a stack frame for those who need none. */
+static noinline u64 halo_tsc_multiplied(struct halo_vcpu *vcpu)
+{
+	return halo_tsc_scaled(vcpu->vm, rdtsc()) + vcpu->cpu.tsc_offset;
+}
+
 /**
  * halo_tsc() - the guest's TSC now
  * @vcpu: the vCPU
  */
 u64 halo_tsc(struct halo_vcpu *vcpu)
 {
-	return halo_tsc_scale(rdtsc(), vcpu->cpu.tsc_ratio, halo_hw.tsc_fraction) +
-	       vcpu->cpu.tsc_offset;
-}
-
-static u64 halo_tsc_scaled(const struct halo_vm *vm, u64 ticks)
-{
-	return halo_tsc_scale(ticks, vm->tsc_ratio, halo_hw.tsc_fraction);
+	if (unlikely(vcpu->cpu.tsc_ratio))
+		return halo_tsc_multiplied(vcpu);
+	return rdtsc() + vcpu->cpu.tsc_offset;
 }
 
 /**
