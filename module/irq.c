@@ -142,41 +142,12 @@ int halo_irq_route(struct halo_vm *vm, struct halo_lapic *from, const struct hal
 	return taken;
 }
 
-/**
- * halo_irq_route_again() - halo_irq_route() of an irqfd's message (any context)
- * @vm: the VM
- * @ipi: the message
- * @known: where it goes; nobody else uses that now
- *
- * Return: how many vCPUs took it.
- */
-int halo_irq_route_again(struct halo_vm *vm, const struct halo_ipi *ipi,
-			 struct halo_lapic_known *known)
-{
-	/* Pairs with halo_irq_rerouted(): what is read after it is no older. */
-	u64 gen = atomic64_read_acquire(&vm->route_gen);
-	int taken = halo_lapic_route_again(vm->lapics, halo_vm_vcpus(vm), gen, ipi, known,
-					   &vm->turn);
-
-	trace_halo_irq(vm, HALO_IRQ_IRQFD, ipi, taken);
-	return taken;
-}
-
-/**
- * halo_irq_rerouted() - whom messages are for has changed
- * @vm: the VM
- */
-void halo_irq_rerouted(struct halo_vm *vm)
-{
-	/* Ordered after the change, and before what the guest does next. */
-	atomic64_inc_return(&vm->route_gen);
-}
-
 static void halo_glue_rerouted(void *ctx)
 {
 	struct halo_vcpu *vcpu = ctx;
 
-	halo_irq_rerouted(vcpu->vm);
+	/* Ordered after the change, and before what the guest does next. */
+	atomic64_inc_return(&vcpu->vm->route_gen);
 }
 
 static void halo_glue_ipi(void *ctx, const struct halo_ipi *ipi)

@@ -57,10 +57,19 @@ struct irqfd {
 
 static void halo_irqfd_send(struct irqfd *f, struct halo_lapic_known *known)
 {
+	struct halo_vm *vm = f->vm;
+	u64 gen;
+	int taken;
+
 	if (f->resample && test_and_set_bit(IRQFD_ASSERTED, &f->state))
 		return;
+	/* Pairs with halo_glue_rerouted(): what is read after it is no older. */
+	gen = atomic64_read_acquire(&vm->route_gen);
+	taken = halo_lapic_route_again(vm->lapics, halo_vm_vcpus(vm), gen, &f->ipi, known,
+				       &vm->turn);
+	trace_halo_irq(vm, HALO_IRQ_IRQFD, &f->ipi, taken);
 	/* What nobody took nobody will end. */
-	if (!halo_irq_route_again(f->vm, &f->ipi, known))
+	if (!taken)
 		clear_bit(IRQFD_ASSERTED, &f->state);
 }
 

@@ -448,7 +448,7 @@ long halo_vcpu_create(void *obj, void *arg)
 	vm->lapics[i] = &vcpu->lapic;
 	/* Pairs with the acquires of those who walk the arrays unlocked. */
 	smp_store_release(&vm->nr_vcpus, i + 1);
-	halo_irq_rerouted(vm);
+	halo_lapic_glue.rerouted(vcpu);
 	mutex_unlock(&vm->lock);
 	fd_install(fd, file);
 	return fd;

@@ -724,9 +724,6 @@ extern const struct halo_lapic_ops halo_lapic_glue;
 void halo_irq_init(struct halo_vcpu *vcpu);
 int halo_irq_route(struct halo_vm *vm, struct halo_lapic *from, const struct halo_ipi *ipi,
 		   unsigned int source);
-int halo_irq_route_again(struct halo_vm *vm, const struct halo_ipi *ipi,
-			 struct halo_lapic_known *known);
-void halo_irq_rerouted(struct halo_vm *vm);
 void halo_irq_deadline(struct halo_vcpu *vcpu);
 void halo_irq_hand_over(struct halo_vcpu *vcpu);
 void halo_irq_sleep(struct halo_vcpu *vcpu);

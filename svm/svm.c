@@ -73,10 +73,8 @@ static void svm_probe(struct halo_caps *caps)
 	caps->decode_assists = edx & SVM_EDX_DECODE_ASSISTS;
 	caps->flush_by_asid = edx & SVM_EDX_FLUSH_BY_ASID;
 	caps->pause_loop = edx & SVM_EDX_PAUSE_FILTER;
-	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR)) {
-		caps->tsc_fraction = 32;
-		caps->tsc_whole = 8;
-	}
+	caps->tsc_fraction = boot_cpu_has(X86_FEATURE_TSCRATEMSR) ? 32 : 0;
+	caps->tsc_whole = 8;
 	caps->page_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
 	caps->format = &gpt_npt;
 	caps->error = 0;

@@ -99,10 +99,8 @@ static void vmx_probe(struct halo_caps *caps)
 	caps->pause_loop = vmx_controls.cpu2 & VMX_CPU2_PAUSE_LOOP;
 	caps->vnmi = true;
 	caps->deadline = vmx_controls.pin & VMX_PIN_PREEMPTION_TIMER;
-	if (vmx_controls.cpu2 & VMX_CPU2_TSC_SCALING) {
-		caps->tsc_fraction = VMX_TSC_FRACTION;
-		caps->tsc_whole = 64 - VMX_TSC_FRACTION;
-	}
+	caps->tsc_fraction = vmx_controls.cpu2 & VMX_CPU2_TSC_SCALING ? VMX_TSC_FRACTION : 0;
+	caps->tsc_whole = 64 - VMX_TSC_FRACTION;
 	caps->page_1g = vmx_caps[VMX_CAP_EPT_VPID] & VMX_CAP_EPT_1G;
 	caps->text = NULL;
 	caps->error = 0;
