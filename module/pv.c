@@ -12,12 +12,17 @@
  * vCPU, in process context; that one runs in the scheduler, and gives up on a page that
  * is not there.
  */
+#include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <uapi/linux/kvm_para.h>
 #include "vcpu.h"
+
+static bool directed_yield = true;
+module_param(directed_yield, bool, 0644);
+MODULE_PARM_DESC(directed_yield, "vCPUs that wait for others of their VM give them their CPU");
 
 #define PV_ENABLED	1ull
 #define STEAL_ALIGN	63ull		/* reserved: the record is aligned to 64 bytes */
@@ -244,16 +249,13 @@ void halo_pv_owner(struct halo_vcpu *vcpu)
  */
 bool halo_pv_yield(struct halo_vcpu *to)
 {
-	struct task_struct *task = NULL;
-	struct pid *pid;
+	struct task_struct *task;
 	bool done;
 
-	if (!READ_ONCE(to->preempted))
+	if (!READ_ONCE(to->preempted) || !READ_ONCE(directed_yield))
 		return false;
 	rcu_read_lock();
-	pid = rcu_dereference(to->pid);
-	if (pid)
-		task = get_pid_task(pid, PIDTYPE_PID);
+	task = get_pid_task(rcu_dereference(to->pid), PIDTYPE_PID);	/* NULL of no pid */
 	rcu_read_unlock();
 	if (!task)
 		return false;

@@ -84,6 +84,22 @@ static void edit_entry(struct halo_cpuid_entry *x, unsigned int id, unsigned int
 }
 
 /**
+ * cpuid_hide_hints() - hide by what vCPUs that lack CPUs help one another
+ * @e: a table of CPUID
+ * @n: its entries
+ *
+ * Steal time 5, which also tells who is preempted, kicks of who waits for a lock 7, TLB
+ * flushes left to do 9, directed yield 13.
+ */
+void cpuid_hide_hints(struct halo_cpuid_entry *e, u32 n)
+{
+	struct halo_cpuid_entry *x = find(e, n, 0x40000001);
+
+	if (x)
+		x->eax &= ~(1u << 5 | 1u << 7 | 1u << 9 | 1u << 13);
+}
+
+/**
  * cpuid_edit() - make a vCPU's CPUID table from the supported one
  * @e: the table
  * @n: its entries

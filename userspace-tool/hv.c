@@ -267,10 +267,11 @@ void hv_free_vm(struct hv *hv)
  * @hv: the device
  * @v: the vCPU
  * @cpus: how many there are
+ * @hints: the guest may know how vCPUs that lack CPUs help one another
  *
  * Return: 0, or the exit code after the error was told.
  */
-int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus)
+int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus, bool hints)
 {
 	struct halo_cpuid_entry *e = calloc(HALO_MAX_CPUID, sizeof(*e));
 	struct halo_cpuid t = {
@@ -285,6 +286,8 @@ int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus
 	if (r >= 0) {
 		step = "SET_CPUID";
 		t.count = cpuid_edit(e, t.count, HALO_MAX_CPUID, v->id, cpus);
+		if (!hints)
+			cpuid_hide_hints(e, t.count);
 		r = ioctl(v->fd, HALO_VCPU_SET_CPUID, &t);
 	}
 	if (r < 0)

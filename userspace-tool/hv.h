@@ -51,7 +51,7 @@ int hv_const_zone(const struct hv *hv, u32 bus, u64 addr, u64 len, u32 access,
 int hv_create_vcpu(const struct hv *hv, struct hv_vcpu *v, unsigned int id);
 void hv_free_vcpu(struct hv_vcpu *v);
 void hv_free_vm(struct hv *hv);
-int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus);
+int hv_set_cpuid(const struct hv *hv, const struct hv_vcpu *v, unsigned int cpus, bool hints);
 int hv_virtual_wire(const struct hv_vcpu *v);
 int hv_msi(const struct hv *hv, u64 addr, u32 data);
 int hv_line(const struct hv_vcpu *v, u32 pin, bool level);

@@ -311,7 +311,7 @@ static int create_vm(struct machine *m)
 		m->vcpu[i].m = m;
 		r = hv_create_vcpu(&m->hv, &m->vcpu[i].hv, i);
 		if (!r)
-			r = hv_set_cpuid(&m->hv, &m->vcpu[i].hv, m->cfg->cpus);
+			r = hv_set_cpuid(&m->hv, &m->vcpu[i].hv, m->cfg->cpus, !m->cfg->no_hints);
 	}
 	if (!r)
 		r = hv_virtual_wire(&m->vcpu[0].hv);

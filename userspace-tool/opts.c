@@ -41,7 +41,7 @@ struct opt {
 
 enum {
 	O_SERIAL = 256, O_DEVICE, O_TIMEOUT, O_NAME, O_DRY_RUN, O_JSON, O_ACPI, O_RING, O_TSC_KHZ, O_WAIT,
-	O_INTERVAL, O_COUNT, O_EVENT, O_VCPU, O_PID,
+	O_NO_HINTS, O_INTERVAL, O_COUNT, O_EVENT, O_VCPU, O_PID,
 };
 
 static const struct {
@@ -63,6 +63,7 @@ static const struct opt options[] = {
 	{ "tsc-khz", "N", "frequency of the guest's TSC in kHz (the host's)", O_TSC_KHZ, V_RUN },
 	{ "ring", "HOW", "who answers exits: inline, each vCPU's thread, or parked, one for all (inline)",
 	  O_RING, V_RUN },
+	{ "no-hints", NULL, "hide from the guest how vCPUs that lack CPUs help one another", O_NO_HINTS, V_RUN },
 	{ "serial", "WHERE", "COM1: stdio, file=PATH or none (stdio)", O_SERIAL, V_RUN },
 	{ "device", "NAME", "add a device: testdev (exit port 0xf4 and more)", O_DEVICE, V_RUN },
 	{ "timeout", "SECONDS", "stop the guest after this long, exit code 124", O_TIMEOUT, V_RUN },
@@ -285,6 +286,9 @@ static int set_option(struct run_config *c, int key, const char *arg)
 		c->parked = !strcmp(arg, "parked");
 		if (!c->parked && strcmp(arg, "inline"))
 			return bad("run", "--ring", "neither inline nor parked");
+		return 0;
+	case O_NO_HINTS:
+		c->no_hints = true;
 		return 0;
 	case O_SERIAL:
 		return set_serial(c, arg);

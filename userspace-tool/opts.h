@@ -22,6 +22,7 @@ enum serial_kind {
  * @memory: bytes of RAM
  * @cpus: vCPUs
  * @tsc_khz: frequency of the guest's TSC in kHz, 0 = the host's
+ * @no_hints: hide from the guest how vCPUs that lack CPUs help one another
  * @parked: vCPUs wait in the kernel, one thread serves them all
  * @serial: where COM1 goes
  * @serial_path: file for SERIAL_FILE
@@ -38,6 +39,7 @@ struct run_config {
 	u64 memory;
 	unsigned int cpus;
 	u32 tsc_khz;
+	bool no_hints;
 	bool parked;
 	enum serial_kind serial;
 	const char *serial_path;

@@ -204,11 +204,12 @@ static void test_cpuid(void **state)
 		{ .leaf = 0x80000008, .ecx = 0xf0ff, .eax = 0x3028 },
 		{ .leaf = 0x8000001e, .eax = 99 },
 		{ .leaf = 0x40000000, .eax = 0x40000001 },
+		{ .leaf = 0x40000001, .eax = 0x01007aea },
 	};
 	const struct halo_cpuid_entry *x;
-	u32 n = cpuid_edit(e, 6, 16, 2, 3);
+	u32 n = cpuid_edit(e, 7, 16, 2, 3);
 
-	assert_int_equal(n, 8);
+	assert_int_equal(n, 9);
 	x = leaf(e, n, 1, 0);
 	assert_int_equal(x->ebx, 0x02030800);
 	assert_true(x->ecx >> 31);
@@ -226,6 +227,8 @@ static void test_cpuid(void **state)
 	assert_int_equal(leaf(e, n, 0x80000008, 0)->ecx, 0x2002);
 	assert_int_equal(leaf(e, n, 0x8000001e, 0)->eax, 2);
 	assert_non_null(leaf(e, n, 0x40000000, 0));
+	cpuid_hide_hints(e, n);
+	assert_int_equal(leaf(e, n, 0x40000001, 0)->eax, 0x0100584a);
 	/* A table that is full stays within its room. */
 	assert_true(cpuid_edit(e, 8, 8, 0, 1) <= 8);
 	assert_false(leaf(e, 8, 1, 0)->edx >> 28 & 1);

@@ -71,7 +71,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.memory, 256 * MIB);
 	assert_int_equal(c.cpus, 1);
 	assert_int_equal(c.tsc_khz, 0);
-	assert_false(c.parked);
+	assert_false(c.parked || c.no_hints);
 	assert_int_equal(c.serial, SERIAL_STDIO);
 	assert_string_equal(said, "");
 }
@@ -82,7 +82,7 @@ static void test_all(void **state)
 
 	assert_int_equal(RUN(&c, "-k", "k", "-i", "i", "-p", "a b", "-c", "4", "-m", "2G",
 			     "--serial", "file=out", "--device", "testdev", "--timeout", "1.5",
-			     "--name", "n", "--dry-run", "-vv", "--tsc-khz", "2000000"), 0);
+			     "--name", "n", "--dry-run", "--no-hints", "-vv", "--tsc-khz", "2000000"), 0);
 	assert_int_equal(c.tsc_khz, 2000000);
 	assert_string_equal(c.initrd, "i");
 	assert_string_equal(c.cmdline, "a b");
@@ -90,7 +90,7 @@ static void test_all(void **state)
 	assert_int_equal(c.memory, 2 * GIB);
 	assert_int_equal(c.serial, SERIAL_FILE);
 	assert_string_equal(c.serial_path, "out");
-	assert_true(c.testdev && c.dry_run);
+	assert_true(c.testdev && c.dry_run && c.no_hints);
 	assert_int_equal(c.timeout_ns, 1500000000);
 	assert_int_equal(msg_level, 2);
 	assert_int_equal(RUN(&c, "--kernel=k", "--serial=none", "-q"), 0);
