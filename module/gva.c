@@ -258,7 +258,7 @@ static void halo_code_note(struct halo_vcpu *vcpu, u64 rip, const struct halo_wa
 
 /**
  * halo_code_read() - read the bytes at RIP into vcpu->bytes, if they can be had at once
- * @vcpu: the vCPU, after halo_arch_code(); interrupts may be off
+ * @vcpu: the vCPU, after halo_arch_code(); preemption is off
  *
  * The walk to the page is not done again but compared: in the same mode, with the same
  * CR3, memslots and page-table entries all the way down, it would lead to the same page.
@@ -356,10 +356,15 @@ static int halo_fetch(struct halo_vcpu *vcpu)
 	if (x->insn_avail) {
 		memcpy(vcpu->bytes, x->insn, x->insn_avail);
 		vcpu->bytes_len = x->insn_avail;
-	} else if (halo_mode64(vcpu) && halo_code_read(vcpu)) {
-		vcpu->bytes_len = HALO_INSN_MAX;
 	} else if (vcpu->staying) {
-		return -EAGAIN;
+		if (!halo_mode64(vcpu) || !halo_code_read(vcpu))
+			return -EAGAIN;
+		vcpu->bytes_len = HALO_INSN_MAX;
+	} else if (halo_mode64(vcpu)) {
+		preempt_disable();
+		if (halo_code_read(vcpu))
+			vcpu->bytes_len = HALO_INSN_MAX;
+		preempt_enable();
 	}
 	vcpu->count.decoded++;
 	return vcpu->bytes_len ?: halo_fetch_walk(vcpu);

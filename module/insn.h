@@ -190,29 +190,36 @@ static __always_inline unsigned int halo_insn_plain_len(const u8 *bytes, unsigne
 }
 
 /**
- * halo_insn_stored() - what a HALO_INSN_MOV_STORE writes
+ * halo_insn_high_byte() - is a register meant as AH, CH, DH or BH
  * @insn: the instruction
+ * @reg: the register
+ * @size: bytes of it
+ *
+ * As bytes registers 4 to 7 are those, unless there is a REX.
+ */
+static inline bool halo_insn_high_byte(const struct halo_insn *insn, unsigned int reg,
+				       unsigned int size)
+{
+	return size == 1 && reg >= 4 && !(insn->rex & 0x40);
+}
+
+/**
+ * halo_insn_source() - the operand that is not memory: an immediate or a register
+ * @insn: the instruction; moffs and string forms have no ModRM: .reg says the accumulator
  * @regs: the registers
  *
- * Return: the value, zeros above @insn->mem_size.
+ * Return: its value, zeros above @insn->op_size.
  */
-static inline u64 halo_insn_stored(const struct halo_insn *insn,
+static inline u64 halo_insn_source(const struct halo_insn *insn,
 				   const struct halo_insn_regs *regs)
 {
-	u64 value = insn->flags & HALO_INSN_F_IMM ? (u64)insn->imm : regs->gpr[insn->reg];
+	u64 mask = insn->op_size < 8 ? BIT_ULL(insn->op_size * 8) - 1 : ~0ULL;
 
-	switch (insn->mem_size) {
-	case 8:
-		return value;
-	case 4:
-		return (u32)value;
-	case 2:
-		return (u16)value;
-	}
-	/* AH CH DH BH are registers 4 to 7 as bytes, unless there is a REX. */
-	if (!(insn->flags & HALO_INSN_F_IMM) && insn->reg >= 4 && !(insn->rex & 0x40))
-		value = regs->gpr[insn->reg - 4] >> 8;
-	return (u8)value;
+	if (insn->flags & HALO_INSN_F_IMM)
+		return insn->imm & mask;
+	if (halo_insn_high_byte(insn, insn->reg, insn->op_size))
+		return regs->gpr[insn->reg - 4] >> 8 & 0xff;
+	return regs->gpr[insn->reg] & mask;
 }
 
 /**

@@ -67,16 +67,8 @@ static u64 mask(unsigned int size)
 	return size < 8 ? BIT_ULL(size * 8) - 1 : ~0ULL;
 }
 
-/* AH CH DH BH are registers 4 to 7 as bytes, unless there is a REX. */
-static bool high_byte(const struct halo_insn *insn, unsigned int reg, unsigned int size)
-{
-	return size == 1 && reg >= 4 && !(insn->rex & 0x40);
-}
-
 static u64 reg_read(const struct halo_insn_mmio *r, unsigned int reg, unsigned int size)
 {
-	if (high_byte(r->insn, reg, size))
-		return r->regs->gpr[reg - 4] >> 8 & 0xff;
 	return r->regs->gpr[reg] & mask(size);
 }
 
@@ -85,7 +77,7 @@ static void reg_write(const struct halo_insn_mmio *r, unsigned int reg, unsigned
 	u64 m = mask(size);
 	unsigned int shift = 0;
 
-	if (high_byte(r->insn, reg, size)) {
+	if (halo_insn_high_byte(r->insn, reg, size)) {
 		reg -= 4;
 		shift = 8;
 	}
@@ -210,12 +202,9 @@ static void compute(const struct halo_insn_mmio *r, struct outcome *o)
 {
 	const struct halo_insn *insn = r->insn;
 	unsigned int size = insn->op_size;
-	u64 mem = r->src[0], src;
+	u64 mem = r->src[0], src = halo_insn_source(insn, r->regs);
 
 	*o = (struct outcome){ .flags = r->regs->rflags };
-	/* moffs, STOS, LODS and SCAS have no ModRM: the accumulator, which .reg happens to say */
-	src = insn->flags & HALO_INSN_F_IMM ? insn->imm & mask(size) :
-					      reg_read(r, insn->reg, size);
 
 	switch (insn->kind) {
 	case HALO_INSN_MOV_STORE:
@@ -434,24 +423,6 @@ give_up:
 	return ret;
 }
 
-/* The commonest of all: no reads, no flags, no registers to change. */
-static int store(struct halo_insn_mmio *r)
-{
-	const struct halo_insn *insn = r->insn;
-	int ret = halo_insn_ea(insn, r->regs, &r->mem);
-
-	if (ret)
-		return ret;
-	r->mem.write = true;
-	r->mem.rmw = false;
-	r->value = halo_insn_stored(insn, r->regs);
-	ret = r->ops->mem_write(r->ctx, &r->mem, r->value);
-	if (ret != HALO_INSN_DEVICE)
-		return ret;
-	r->phase = PHASE_WRITE;
-	return HALO_INSN_ACCESS;
-}
-
 /**
  * halo_insn_mmio_begin() - start to execute an instruction that touches a device
  * @r: state, filled here; the caller keeps it until the instruction is over
@@ -471,8 +442,6 @@ int halo_insn_mmio_begin(struct halo_insn_mmio *r, const struct halo_insn *insn,
 	r->regs = regs;
 	r->ops = ops;
 	r->ctx = ctx;
-	if (insn->kind == HALO_INSN_MOV_STORE)
-		return store(r);
 	if (insn->kind < HALO_INSN_MEM_FIRST || insn->mem_size > 8)
 		return -EOPNOTSUPP;
 	if (repeats(insn) && !reg_read(r, HALO_INSN_RCX, insn->addr_size))
@@ -495,10 +464,6 @@ int halo_insn_mmio_finish(struct halo_insn_mmio *r, u64 value)
 {
 	if (r->phase >= PHASE_COMMIT)
 		return -EINVAL;
-	if (r->insn->kind == HALO_INSN_MOV_STORE) {
-		r->phase = PHASE_OVER;
-		return HALO_INSN_DONE;
-	}
 	if (r->phase < PHASE_WRITE)
 		r->src[r->phase] = value & mask(r->mem.size);
 	r->phase++;

@@ -261,7 +261,7 @@ static bool halo_store(const struct halo_vcpu *vcpu, struct halo_access *a)
 	*a = (struct halo_access){
 		.bus = HALO_BUS_MMIO,
 		.addr = gpa,
-		.value = halo_insn_stored(insn, regs),
+		.value = halo_insn_source(insn, regs),
 		.size = insn->mem_size,
 		.write = true,
 		.insn_len = insn->len,

@@ -278,8 +278,8 @@ void halo_stay(struct halo_vcpu *vcpu)
 
 	/*
 	 * A thread that was preempted has NOTIFY_RESUME for restartable sequences until it
-	 * is back in userspace. halo_must_wait() has found no more in it, and who adds to it
-	 * sends an interrupt.
+	 * is back in userspace. halo_must_wait() has found no more in it; work that is added
+	 * to it waits for the end of this stay.
 	 */
 	work = XFER_TO_GUEST_MODE_WORK & ~(read_thread_flags() & _TIF_NOTIFY_RESUME);
 	cpu->again = false;

@@ -194,14 +194,7 @@ TEST(ioctl_counts_what_it_did)
 	CHECK_ERRNO(ioctl(v->fd, HALO_VCPU_SET_MSRS, &m), EFAULT);
 }
 
-/* What a guest finds in guest memory, as the interface describes it. */
-static volatile struct {
-	u32 version, pad;
-	u64 tsc, ns;
-	u32 mul;
-	signed char shift;
-	u8 flags, pad2[2];
-} record __attribute__((aligned(64)));
+static volatile struct g_clock record;
 
 GUEST void start_clock(void)
 {
@@ -233,8 +226,7 @@ TEST(the_clock_keeps_time)
 	usleep(300000);
 	ticks = rdtsc() - ticks;
 	ns = monotonic() - ns;
-	ticks = record.shift < 0 ? ticks >> -record.shift : ticks << record.shift;
-	guest_ns = (unsigned __int128)ticks * record.mul >> 32;
+	guest_ns = g_clock_ns(&record, ticks);
 	ktap_note("%llu ns are %llu ns in the guest", (unsigned long long)ns,
 		  (unsigned long long)guest_ns);
 	CHECK(guest_ns > ns - ns / 50 && guest_ns < ns + ns / 50);

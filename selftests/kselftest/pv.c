@@ -126,20 +126,11 @@ TEST(a_record_without_memory_hurts_nobody)
 
 /* ---- the VM's time ---- */
 
-static volatile struct {
-	u32 version, pad;
-	u64 tsc, ns;
-	u32 mul;
-	signed char shift;
-	u8 flags, pad2[2];
-} record __attribute__((aligned(64)));
+static volatile struct g_clock record;
 
 static inline u64 guest_time(void)
 {
-	u64 ticks = rdtsc() - record.tsc;
-
-	ticks = record.shift < 0 ? ticks >> -record.shift : ticks << record.shift;
-	return record.ns + (u64)((unsigned __int128)ticks * record.mul >> 32);
+	return record.ns + g_clock_ns(&record, rdtsc() - record.tsc);
 }
 
 GUEST void tell_time(void)

@@ -181,22 +181,12 @@ TEST(deadlines_are_in_its_own_ticks)
 	}
 }
 
-static volatile struct {
-	u32 version, pad;
-	u64 tsc, ns;
-	u32 mul;
-	signed char shift;
-	u8 flags, pad2[2];
-} record __attribute__((aligned(64)));
+static volatile struct g_clock record;
 
 GUEST void tell_time(void)
 {
-	u64 ticks;
-
 	wrmsr(0x4b564d01, (u64)&record | 1);
-	ticks = rdtsc() - record.tsc;
-	ticks = record.shift < 0 ? ticks >> -record.shift : ticks << record.shift;
-	got[0] = record.ns + (u64)((unsigned __int128)ticks * record.mul >> 32);
+	got[0] = record.ns + g_clock_ns(&record, rdtsc() - record.tsc);
 }
 
 TEST(its_clock_is_the_hosts)

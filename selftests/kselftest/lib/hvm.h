@@ -254,6 +254,21 @@ static inline u64 rdtsc(void)
 	return lo | (u64)hi << 32;
 }
 
+/* What the KVM-compatible clock tells a guest in its memory, as the interface has it. */
+struct g_clock {
+	u32 version, pad;
+	u64 tsc, ns;
+	u32 mul;
+	signed char shift;
+	u8 flags, pad2[2];
+} __attribute__((aligned(64)));
+
+static inline u64 g_clock_ns(const volatile struct g_clock *c, u64 ticks)
+{
+	ticks = c->shift < 0 ? ticks >> -c->shift : ticks << c->shift;
+	return (unsigned __int128)ticks * c->mul >> 32;
+}
+
 static inline void sti(void) { asm volatile("sti" : : : "memory"); }
 static inline void cli(void) { asm volatile("cli" : : : "memory"); }
 static inline void nop(void) { asm volatile("nop" : : : "memory"); }
