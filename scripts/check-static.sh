@@ -21,7 +21,7 @@ all=(spdx checkpatch kernel-doc includes kernel-differences words bug-warn file-
 # What the design allows.
 max_file=1200		# lines of a file
 max_function=60		# lines of a function, "about": a quarter more is a finding
-max_kernel=15000		# lines of kernel-side code, both backends
+max_kernel=15600		# lines of kernel-side code, both backends
 max_operations=24	# of struct halo_backend
 
 kdir=
