@@ -225,7 +225,8 @@ check_includes()
 	done
 	# Pure code stands on pure.h, on the interface and on its own kind.
 	for f in $(files '/(ring|zone|cpuid|cpuid_policy|walk|insn[a-z_]*|lapic[a-z_]*)\.[ch]' module) \
-		 $(files '/gpt\.[ch]' ept) $(files '/(vmcs|vmx_check|vmx_rules)\.[ch]' vmx); do
+		 $(files '/gpt\.[ch]' ept) $(files '/(vmcs|vmx_check|vmx_rules)\.[ch]' vmx) \
+		 $(files '/(avic_tables|vmcb)\.[ch]' svm); do
 		[ "$f" = module/pure.h ] ||
 			grep -nHE '#\s*include\s*<' "$f" | grep -vE '<linux/halo\.h>'
 		grep -nHE '#\s*include\s*"(.*/)?(vcpu|vm|host|backend)\.h"' "$f"

@@ -28,7 +28,8 @@ enum svm_intercept {
 	SVM_WBINVD = 0x89, SVM_MONITOR, SVM_MWAIT, SVM_MWAIT_ARMED, SVM_XSETBV, SVM_RDPRU,
 	SVM_INVLPGB = 0xa0, SVM_INVLPGB_ILLEGAL,
 	SVM_MCOMMIT = 0xa3, SVM_TLBSYNC, SVM_INTERCEPTS,
-	SVM_NPF = 0x400,		/* exit code only */
+	SVM_NPF = 0x400,		/* exit codes only, from here */
+	SVM_AVIC_IPI, SVM_AVIC_ACCESS,
 };
 
 #define SVM_INVALID	0xffffffffu	/* exit code, as 32 bits: some CPUs do not extend it */
@@ -53,6 +54,7 @@ static_assert(SVM_MSR == 0x7c && SVM_SHUTDOWN == 0x7f && SVM_TLBSYNC == 0xa4);
 #define SVM_V_PRIO_SHIFT	16
 #define SVM_V_IGN_TPR		BIT(20)
 #define SVM_V_INTR_MASKING	BIT(24)
+#define SVM_AVIC_ENABLE		BIT(31)	/* 15.29 */
 
 #define SVM_INT_SHADOW		BIT(0)
 #define SVM_NP_ENABLE		BIT(0)
@@ -73,6 +75,7 @@ static_assert(SVM_MSR == 0x7c && SVM_SHUTDOWN == 0x7f && SVM_TLBSYNC == 0xa4);
 #define SVM_CLEAN_SEG		BIT(8)	/* CS, DS, SS, ES, CPL */
 #define SVM_CLEAN_CR2		BIT(9)
 #define SVM_CLEAN_ALL		0x3ffu
+#define SVM_CLEAN_AVIC		BIT(11)	/* the four fields of AVIC; not all CPUs know it */
 
 /* EXITINFO1 of IOIO (15.10.2). */
 #define SVM_IO_IN		BIT(0)
@@ -114,7 +117,8 @@ struct svm_vmcb {
 	u32 exit_int_info;
 	u32 exit_int_error;
 	u64 np_control;			/* 0x090 */
-	u8 reserved2[0xa8 - 0x98];
+	u64 avic_bar;			/* 0x098: address of the page, as the guest has it */
+	u8 reserved2[0xa8 - 0xa0];
 	u32 event_inj;			/* 0x0a8 */
 	u32 event_error;
 	u64 ncr3;			/* 0x0b0 */
@@ -124,7 +128,11 @@ struct svm_vmcb {
 	u64 next_rip;			/* 0x0c8 */
 	u8 insn_len;			/* 0x0d0 */
 	u8 insn[15];
-	u8 reserved4[0x400 - 0xe0];
+	u64 avic_page;			/* 0x0e0 */
+	u8 reserved12[8];
+	u64 avic_logical;		/* 0x0f0 */
+	u64 avic_physical;		/* 0x0f8 */
+	u8 reserved4[0x400 - 0x100];
 
 	struct svm_seg seg[6];		/* 0x400: ES CS SS DS FS GS */
 	struct svm_seg gdtr;		/* 0x460 */
@@ -172,9 +180,13 @@ static_assert(offsetof(struct svm_vmcb, iopm_pa) == 0x40);
 static_assert(offsetof(struct svm_vmcb, int_ctl) == 0x60);
 static_assert(offsetof(struct svm_vmcb, exit_code) == 0x70);
 static_assert(offsetof(struct svm_vmcb, np_control) == 0x90);
+static_assert(offsetof(struct svm_vmcb, avic_bar) == 0x98);
 static_assert(offsetof(struct svm_vmcb, event_inj) == 0xa8);
 static_assert(offsetof(struct svm_vmcb, clean) == 0xc0);
 static_assert(offsetof(struct svm_vmcb, insn_len) == 0xd0);
+static_assert(offsetof(struct svm_vmcb, avic_page) == 0xe0);
+static_assert(offsetof(struct svm_vmcb, avic_logical) == 0xf0);
+static_assert(offsetof(struct svm_vmcb, avic_physical) == 0xf8);
 static_assert(offsetof(struct svm_vmcb, seg) == 0x400);
 static_assert(offsetof(struct svm_vmcb, tr) == 0x490);
 static_assert(offsetof(struct svm_vmcb, cpl) == 0x4cb);
