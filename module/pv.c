@@ -20,10 +20,6 @@
 #include <uapi/linux/kvm_para.h>
 #include "vcpu.h"
 
-static bool directed_yield = true;
-module_param(directed_yield, bool, 0644);
-MODULE_PARM_DESC(directed_yield, "vCPUs that wait for others of their VM give them their CPU");
-
 #define PV_ENABLED	1ull
 #define STEAL_ALIGN	63ull		/* reserved: the record is aligned to 64 bytes */
 #define EOI_ALIGN	2ull		/* reserved: it is 4 bytes */
@@ -241,35 +237,12 @@ void halo_pv_owner(struct halo_vcpu *vcpu)
 	}
 }
 
-/**
- * halo_pv_yield() - give this CPU to another vCPU's thread, if it has been deprived of one
- * @to: that vCPU
- *
- * Return: whether it was given.
- */
-bool halo_pv_yield(struct halo_vcpu *to)
-{
-	struct task_struct *task;
-	bool done;
-
-	if (!READ_ONCE(to->preempted) || !READ_ONCE(directed_yield))
-		return false;
-	rcu_read_lock();
-	task = get_pid_task(rcu_dereference(to->pid), PIDTYPE_PID);	/* NULL of no pid */
-	rcu_read_unlock();
-	if (!task)
-		return false;
-	done = task != current && yield_to(task, true) > 0;
-	put_task_struct(task);
-	return done;
-}
-
 static u64 halo_pv_yield_call(struct halo_vcpu *vcpu, u64 id)
 {
 	struct halo_vcpu *to = halo_pv_vcpu(vcpu->vm, id);
 
 	if (to && to != vcpu)
-		halo_pv_yield(to);
+		halo_sched_yield(to);
 	return 0;
 }
 
@@ -282,7 +255,7 @@ static u64 halo_pv_kick(struct halo_vcpu *vcpu, u64 id)
 		set_bit(REQ_UNHALT, &to->requests);
 		smp_mb__after_atomic();	/* the request before the mode */
 		halo_vcpu_kick(to);
-		halo_pv_yield(to);
+		halo_sched_yield(to);
 	}
 	return 0;
 }

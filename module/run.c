@@ -91,6 +91,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	}
 	tpr = l->reg[HALO_LAPIC_TPR].v;
 	cpu->cr8 = halo_lapic_cr8(l);
+	cpu->want_pause = READ_ONCE(vcpu->vm->lost);
 	if (halo_hw.tpr_shadow)
 		cpu->tpr_threshold = halo_lapic_threshold(l);
 	else if (halo_hw.virt_intr && l->changed)

@@ -8,7 +8,8 @@
  *
  * A vCPU that spins (the CPU tells of its PAUSEs) waits for another one.  Of those that
  * have lost their CPU with work left, the one that was in its kernel may hold the lock;
- * one in user mode or in HLT does not.  The threads take turns in being helped.  Why not
+ * one in user mode or in HLT does not.  The threads take turns in being helped.  A CPU that
+ * does not count PAUSEs exits at each, but only while there is somebody to help.  Why not
  * look at the guest's locks: the guest tells by KICK_CPU and SCHED_YIELD (pv.c) what it
  * wants to be known.
  *
@@ -22,10 +23,15 @@
 #include "vcpu.h"
 
 #define POLL_MIN_NS	10000	/* shorter ones find nothing */
+#define PAUSES_SPIN	8	/* PAUSEs that each exit: some 10,000 cycles */
 
 static unsigned int halt_poll_ns = 200000;
 module_param(halt_poll_ns, uint, 0644);
 MODULE_PARM_DESC(halt_poll_ns, "longest time that a vCPU in HLT looks out before it sleeps, ns; 0: never");
+
+static bool directed_yield = true;
+module_param(directed_yield, bool, 0644);
+MODULE_PARM_DESC(directed_yield, "vCPUs that wait for others of their VM give them their CPU");
 
 static bool halo_block_over(struct halo_vcpu *vcpu)
 {
@@ -104,9 +110,37 @@ void halo_sched_lost(struct halo_vcpu *vcpu)
 {
 	bool running = task_is_running(current);
 
-	if (running && vcpu->vm->nr_vcpus > 1)
-		WRITE_ONCE(vcpu->in_kernel, !halo_cpl(vcpu));
+	if (running && vcpu->vm->nr_vcpus > 1) {
+		bool in_kernel = vcpu->mp_state == HALO_MP_RUNNABLE && !halo_cpl(vcpu);
+
+		WRITE_ONCE(vcpu->in_kernel, in_kernel);
+		if (in_kernel && READ_ONCE(directed_yield))
+			WRITE_ONCE(vcpu->vm->lost, true);
+	}
 	WRITE_ONCE(vcpu->preempted, running);
+}
+
+/**
+ * halo_sched_yield() - give this CPU to another vCPU's thread, if it has been deprived of one
+ * @to: that vCPU
+ *
+ * Return: whether it was given.
+ */
+bool halo_sched_yield(struct halo_vcpu *to)
+{
+	struct task_struct *task;
+	bool done;
+
+	if (!READ_ONCE(to->preempted) || !READ_ONCE(directed_yield))
+		return false;
+	rcu_read_lock();
+	task = get_pid_task(rcu_dereference(to->pid), PIDTYPE_PID);	/* NULL of no pid */
+	rcu_read_unlock();
+	if (!task)
+		return false;
+	done = task != current && yield_to(task, true) > 0;
+	put_task_struct(task);
+	return done;
 }
 
 /**
@@ -118,16 +152,22 @@ void halo_sched_spin(struct halo_vcpu *vcpu)
 	struct halo_vm *vm = vcpu->vm;
 	unsigned int i, n = halo_vm_vcpus(vm), at = READ_ONCE(vm->helped);
 	struct halo_vcpu *to;
+	bool lost = false;
 
+	if (!halo_hw.pause_loop && ++vcpu->pauses % PAUSES_SPIN)
+		return;
 	for (i = 1; i <= n; i++) {
 		at = at + 1 < n ? at + 1 : 0;
 		to = vm->vcpus[at];
 		if (to == vcpu || !READ_ONCE(to->preempted) || !READ_ONCE(to->in_kernel))
 			continue;
-		if (halo_pv_yield(to)) {
+		lost = true;
+		if (halo_sched_yield(to)) {
 			WRITE_ONCE(vm->helped, at);
 			return;
 		}
 	}
+	if (!lost || !READ_ONCE(directed_yield))
+		WRITE_ONCE(vm->lost, false);
 	cond_resched();
 }

@@ -67,6 +67,7 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @turn: lowest-priority arbitration
  * @route_gen: counts changes of what @lapics are addressed by, or of @nr_vcpus
  * @helped: index of the vCPU that a spinning one gave its CPU to last
+ * @lost: one has lost its CPU in its kernel, and no spinning one has since found none to help
  * @tsc_offset: the VM's TSC, which starts at 0, minus the host's and what that has lost
  * @tsc_ratio: what the host's is multiplied by before, see halo_cpu.tsc_ratio
  * @tsc_khz: if it is, its rate
@@ -98,6 +99,7 @@ struct halo_vm {
 	u32 turn;
 	atomic64_t route_gen;
 	unsigned int helped;
+	bool lost;
 	u64 tsc_offset;
 	u64 tsc_ratio;
 	u32 tsc_khz;
@@ -286,7 +288,8 @@ struct halo_count {
  * @caps: what follows from it
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
- * @in_kernel: it was at CPL 0 then
+ * @in_kernel: it was at CPL 0 then, and not in HLT
+ * @pauses: exits for PAUSE, where each is one
  * @halt_poll: how long to look out in HLT at present, ns
  * @tsc_lost: host ticks that its TSC offset makes up for, after the host's sleep
  * @preempted: its thread has lost the CPU while it had work
@@ -348,6 +351,7 @@ struct halo_vcpu {
 	bool loaded;
 	bool preempted;
 	bool in_kernel;
+	u8 pauses;
 	unsigned int halt_poll;
 	u64 tsc_lost;
 	struct pid __rcu *pid;
@@ -748,6 +752,7 @@ long halo_stats_vcpu(void *obj, void *arg);
 /* sched.c */
 int halo_block(struct halo_vcpu *vcpu);
 void halo_sched_lost(struct halo_vcpu *vcpu);
+bool halo_sched_yield(struct halo_vcpu *to);
 void halo_sched_spin(struct halo_vcpu *vcpu);
 
 /* pv.c */
@@ -761,7 +766,6 @@ void halo_pv_sched_out(struct halo_vcpu *vcpu);
 void halo_pv_eoi_offer(struct halo_vcpu *vcpu);
 void halo_pv_eoi_take(struct halo_vcpu *vcpu);
 void halo_pv_owner(struct halo_vcpu *vcpu);
-bool halo_pv_yield(struct halo_vcpu *to);
 u64 halo_pv_hypercall(struct halo_vcpu *vcpu, u64 nr);
 
 /* clock.c */

@@ -132,6 +132,7 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 		v->clean &= ~SVM_CLEAN_TPR;
 	}
 	svm_intercept(v, SVM_VINTR, intr_window);
+	svm_intercept(v, SVM_PAUSE, svm_caps.pause_loop || cpu->want_pause);
 	svm_intercept(v, SVM_IRET, cpu->nmi_masked && !svm->iret_seen);
 
 	if (unlikely(cpu->want_nmi_window && (svm->iret_seen || cpu->shadow))) {

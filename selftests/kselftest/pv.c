@@ -532,3 +532,55 @@ TEST_SECONDS(kick_ends_a_halt, 60)
 	CHECK_EQ(got[1], 0);
 	CHECK_EQ(got[2], 0);
 }
+
+/* ---- two vCPUs, one CPU ---- */
+
+GUEST void ball(u64 n)
+{
+	u64 me = n & 1, end = n >> 1;
+
+	while (seen[0] < end) {
+		if ((seen[0] & 1) == me)
+			seen[0]++;
+		else
+			asm volatile("pause");
+	}
+}
+
+static u64 now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ull + ts.tv_nsec / 1000;
+}
+
+static u64 game(bool help)
+{
+	struct vm *vm = vm_new();
+	u64 start = now_us();
+	pthread_t t;
+	FILE *f = fopen("/sys/module/halo/parameters/directed_yield", "w");
+
+	CHECK(f && fprintf(f, "%d", help) > 0 && !fclose(f));
+	seen[0] = 0;
+	CHECK(!pthread_create(&t, NULL, to_end, second(vm, ball, 100 << 1 | 1)));
+	guest(vm->cpu[0], ball, 100 << 1);
+	CHECK(!pthread_join(t, NULL));
+	CHECK_EQ(seen[0], 100);
+	vm_free(vm);
+	return now_us() - start;
+}
+
+/* Who spins in its kernel gives its CPU to the one that it spins for. */
+TEST_SECONDS(a_spinner_gives_its_cpu_away, 60)
+{
+	u64 alone, helped;
+
+	pin(0);
+	alone = game(false);
+	helped = game(true);
+	ktap_note("100 turns took %llu us, without help %llu us", (unsigned long long)helped,
+		  (unsigned long long)alone);
+	CHECK(helped < alone / 2);
+}
