@@ -188,7 +188,6 @@ struct halo_hwexit {
 		struct {
 			u16 port;
 			u8 size;
-			u8 addr_size;	/* 2, 4, 8 of a string instruction */
 			bool in;
 			bool string;
 			bool rep;

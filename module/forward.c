@@ -198,9 +198,14 @@ enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 	struct halo_event *e = &vcpu->cpu.event;
 	struct halo_cpu *cpu = &vcpu->cpu;
 
-	switch (kind) {
+	switch (__builtin_expect(kind, PEND_PIO)) {
 	case PEND_PIO:
-		return halo_pio_complete(vcpu, data);
+		if (vcpu->pending.in)
+			halo_reg_write(&cpu->gpr[GPR_RAX], data, vcpu->pending.size);
+		break;
+	case PEND_WRMSR:
+	case PEND_STORE:
+		break;
 	case PEND_STRING:
 		return halo_string_complete(vcpu);
 	case PEND_MMIO:
@@ -208,13 +213,10 @@ enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 	case PEND_RDMSR:
 		cpu->gpr[GPR_RAX] = (u32)data;
 		cpu->gpr[GPR_RDX] = data >> 32;
-		return halo_skip(vcpu, vcpu->pending.insn_len);
+		break;
 	case PEND_HYPERCALL:
 		cpu->gpr[GPR_RAX] = data;
-		return halo_skip(vcpu, vcpu->pending.insn_len);
-	case PEND_WRMSR:
-	case PEND_STORE:
-		return halo_skip(vcpu, vcpu->pending.insn_len);
+		break;
 	case PEND_INTACK:
 		if (data > 255)
 			return halo_protocol_error(vcpu);
@@ -230,6 +232,8 @@ enum halo_next halo_reply_done(struct halo_vcpu *vcpu, u8 kind, u64 data)
 	default:
 		return NEXT_RESUME;
 	}
+	halo_stay_skip(vcpu, vcpu->pending.insn_len);
+	return NEXT_RESUME;
 }
 
 /*
@@ -259,6 +263,27 @@ static enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
 	return NEXT_FORWARD;
 }
 
+/* What is not plainly DONE, or is traced. */
+static noinline enum halo_next halo_reply_other(struct halo_vcpu *vcpu, u8 kind,
+						struct halo_answer r)
+{
+	u8 action = r.what;
+
+	trace_halo_reply(vcpu, &r);
+	if (kind == PEND_DEAD || action == HALO_ACTION_SHUTDOWN) {
+		vcpu->stopped = true;
+		return halo_stop(vcpu, -ESHUTDOWN);
+	}
+	if (action == HALO_ACTION_DONE)
+		return halo_reply_done(vcpu, kind, r.data);
+	if (action == HALO_ACTION_RETRY)
+		return NEXT_RESUME;
+	/* An exception; not for what is no instruction. */
+	if (kind == PEND_INTACK || kind == PEND_NOTIFY || kind == PEND_SHUTDOWN)
+		return halo_protocol_error(vcpu);
+	return halo_exception(vcpu, r.what >> 8, r.what >> 16, r.error);
+}
+
 /**
  * halo_reply_take() - use the reply to the exit in flight, at the start of RUN
  * @vcpu: the vCPU
@@ -270,7 +295,7 @@ static enum halo_next halo_forward_push(struct halo_vcpu *vcpu)
 enum halo_next halo_reply_take(struct halo_vcpu *vcpu)
 {
 	u8 kind = vcpu->pending.kind;
-	struct halo_reply r;
+	struct halo_answer r;
 	int got;
 
 	if (vcpu->exit_waits)
@@ -278,26 +303,10 @@ enum halo_next halo_reply_take(struct halo_vcpu *vcpu)
 	if (kind == PEND_NONE)
 		return NEXT_RESUME;
 	got = halo_ring_pop_reply(&vcpu->rings, &r);
-	if (got < 0)
-		return halo_stop(vcpu, got);
-	if (!got)
-		return halo_stop(vcpu, -EAGAIN);
-
-	trace_halo_reply(vcpu, &r);
+	if (got <= 0)
+		return halo_stop(vcpu, got ?: -EAGAIN);
 	vcpu->pending.kind = PEND_NONE;
-	if (kind == PEND_DEAD || r.action == HALO_ACTION_SHUTDOWN) {
-		vcpu->stopped = true;
-		return halo_stop(vcpu, -ESHUTDOWN);
-	}
-	switch (r.action) {
-	case HALO_ACTION_DONE:
-		return halo_reply_done(vcpu, kind, r.data);
-	case HALO_ACTION_RETRY:
-		return NEXT_RESUME;
-	case HALO_ACTION_INJECT:
-		if (kind == PEND_INTACK || kind == PEND_NOTIFY || kind == PEND_SHUTDOWN)
-			break;
-		return halo_exception(vcpu, r.vector, r.has_error, r.error_code);
-	}
-	return halo_protocol_error(vcpu);
+	if (unlikely(r.what || kind == PEND_DEAD || trace_halo_reply_enabled()))
+		return halo_reply_other(vcpu, kind, r);
+	return halo_reply_done(vcpu, kind, r.data);
 }

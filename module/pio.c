@@ -24,20 +24,6 @@ void halo_reg_write(u64 *reg, u64 value, unsigned int size)
 	*reg = keep | (value & mask);
 }
 
-/**
- * halo_pio_complete() - userspace has answered an IN or OUT
- * @vcpu: the vCPU
- * @data: an IN's value
- *
- * Return: RESUME.
- */
-enum halo_next halo_pio_complete(struct halo_vcpu *vcpu, u64 data)
-{
-	if (vcpu->pending.in)
-		halo_reg_write(&vcpu->cpu.gpr[GPR_RAX], data, vcpu->pending.size);
-	return halo_skip(vcpu, vcpu->pending.insn_len);
-}
-
 /* @count elements went through: registers, and RIP after the last. */
 static enum halo_next halo_string_advance(struct halo_vcpu *vcpu, const struct halo_pending *p)
 {
@@ -204,22 +190,21 @@ enum halo_next halo_exit_pio(struct halo_vcpu *vcpu)
 	if (a.write)
 		a.value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(a.size);
 	if (halo_access(vcpu, &a) == ACCESS_DONE)
-		return halo_pio_complete(vcpu, a.value);
+		return halo_reply_done(vcpu, PEND_PIO, a.value);
 	return halo_ask(vcpu, &a, PEND_PIO);
 }
 
-/* An IN or OUT that userspace answers: what halo_exit_pio() would come to, at once. */
-static enum halo_stay halo_pio_sync(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone,
-				    u64 value)
+/* An IN or OUT into the ring, as halo_exit_pio() would.  False: that is to do it. */
+static __always_inline bool halo_pio_give(struct halo_vcpu *vcpu,
+					  const struct halo_zone_desc *zone, u64 value, u16 flags)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
-	struct halo_pending *p = &vcpu->pending;
 	struct halo_exit *e = halo_ring_next(&vcpu->rings);
 
 	if (IS_ERR(e))
-		return halo_stay_next(vcpu, halo_exit_pio(vcpu));
+		return false;
 	e->type = HALO_EXIT_PIO;
-	e->flags = x->io.in ? HALO_EXIT_F_SYNC : HALO_EXIT_F_SYNC | HALO_EXIT_F_WRITE;
+	e->flags = flags;
 	e->size = x->io.size;
 	e->insn_len = x->insn_len;
 	e->vcpu = vcpu->id;
@@ -228,33 +213,9 @@ static enum halo_stay halo_pio_sync(struct halo_vcpu *vcpu, const struct halo_zo
 	e->cookie = zone ? zone->cookie : 0;
 	e->rip = vcpu->cpu.rip;
 	memset(e->insn, 0, sizeof(e->insn));
-	p->kind = PEND_PIO;
-	p->in = x->io.in;
-	p->size = x->io.size;
-	p->insn_len = x->insn_len;
-	halo_ring_give(&vcpu->rings, e, true);
+	halo_ring_give(&vcpu->rings, e, flags & HALO_EXIT_F_SYNC);
 	trace_halo_user_exit(vcpu, e, 0);
-	vcpu->count.user_exits++;
-	vcpu->asked = PEND_PIO;
-	vcpu->asked_type = ASKED_GIVEN;
-	return STAY_OVER;
-}
-
-static bool halo_pio_post(struct halo_vcpu *vcpu, const struct halo_zone_desc *zone, u64 value)
-{
-	const struct halo_hwexit *x = &vcpu->cpu.exit;
-	const struct halo_access a = {
-		.bus = HALO_BUS_PIO,
-		.flags = HALO_EXIT_F_POSTED,
-		.addr = x->io.port,
-		.value = value,
-		.cookie = zone->cookie,
-		.size = x->io.size,
-		.write = true,
-		.insn_len = x->insn_len,
-	};
-
-	return halo_post(vcpu, &a);
+	return true;
 }
 
 /**
@@ -266,30 +227,46 @@ static bool halo_pio_post(struct halo_vcpu *vcpu, const struct halo_zone_desc *z
 enum halo_stay halo_stay_pio(struct halo_vcpu *vcpu)
 {
 	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	struct halo_pending *p = &vcpu->pending;
 	const struct halo_zone_table *table;
-	const struct halo_zone_desc *zone;
+	const struct halo_zone_desc *zone = NULL;
 	u64 value = 0;
 
 	/* A string is in memory, which may have to be got. */
 	if (unlikely(x->io.string))
 		return STAY_NOT;
 	if (!x->io.in)
-		value = vcpu->cpu.gpr[GPR_RAX] & halo_size_mask(x->io.size);
+		value = (u32)vcpu->cpu.gpr[GPR_RAX] & ~0u >> (-8 * x->io.size & 31);
 	/* Preemption off is a reader's section, too. */
 	table = rcu_dereference_sched(vcpu->vm->zones);
-	zone = x->io.in ? halo_zone_find(table, HALO_BUS_PIO, x->io.port, x->io.size) :
-			  halo_zone_find_write(table, HALO_BUS_PIO, x->io.port, x->io.size, value);
+	if (!halo_zone_outside(table, HALO_BUS_PIO, x->io.port))
+		zone = x->io.in ?
+		       halo_zone_find(table, HALO_BUS_PIO, x->io.port, x->io.size) :
+		       halo_zone_find_write(table, HALO_BUS_PIO, x->io.port, x->io.size, value);
 	if (zone && !x->io.in && !trace_halo_zone_enabled()) {
-		if (zone->mode == HALO_ZONE_DOORBELL)
+		if (zone->mode == HALO_ZONE_DOORBELL) {
 			halo_bell(vcpu, zone);
-		else if (zone->mode != HALO_ZONE_POSTED || !halo_pio_post(vcpu, zone, value))
-			goto other;
-		return halo_stay_skip(vcpu, x->insn_len);
+			return halo_stay_skip(vcpu, x->insn_len);
+		}
+		if (zone->mode == HALO_ZONE_POSTED &&
+		    halo_pio_give(vcpu, zone, value, HALO_EXIT_F_POSTED | HALO_EXIT_F_WRITE)) {
+			halo_announce(vcpu);
+			vcpu->count.posted++;
+			return halo_stay_skip(vcpu, x->insn_len);
+		}
 	}
-other:
 	/* A server may look at STATE as soon as it sees the exit. */
-	if ((!zone || (zone->mode == HALO_ZONE_SYNC && !trace_halo_zone_enabled())) &&
-	    !(vcpu->parked && READ_ONCE(vcpu->state->wanted)))
-		return halo_pio_sync(vcpu, zone, value);
-	return halo_stay_next(vcpu, halo_exit_pio(vcpu));
+	if ((zone && (zone->mode != HALO_ZONE_SYNC || trace_halo_zone_enabled())) ||
+	    (vcpu->parked && READ_ONCE(vcpu->state->wanted)) ||
+	    !halo_pio_give(vcpu, zone, value,
+			   HALO_EXIT_F_SYNC | (x->io.in ? 0 : HALO_EXIT_F_WRITE)))
+		return halo_stay_next(vcpu, halo_exit_pio(vcpu));
+	p->kind = PEND_PIO;
+	p->in = x->io.in;
+	p->size = x->io.size;
+	p->insn_len = x->insn_len;
+	vcpu->count.user_exits++;
+	vcpu->asked = PEND_PIO;
+	vcpu->asked_type = ASKED_GIVEN;
+	return STAY_OVER;
 }

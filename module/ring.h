@@ -70,7 +70,6 @@ static inline size_t halo_ring_bytes(u32 entries, size_t entry)
 void halo_rings_init(struct halo_rings *r, struct halo_ring *exits, struct halo_ring *replies,
 		     u32 entries);
 int halo_ring_push(struct halo_rings *r, struct halo_exit *exit);
-int halo_ring_check_reply(struct halo_rings *r, const struct halo_reply *reply);
 int halo_ring_break(struct halo_rings *r);
 void halo_ring_sleep(struct halo_rings *r, bool sleeps);
 
@@ -122,7 +121,7 @@ static inline u64 halo_ring_give(struct halo_rings *r, struct halo_exit *exit, b
 	return seq;
 }
 
-/* A reply as what it is copied in. */
+/* A reply as the words it is copied in. */
 union halo_reply_words {
 	struct halo_reply reply;
 	u64 w[4];
@@ -130,7 +129,45 @@ union halo_reply_words {
 
 static_assert(sizeof(union halo_reply_words) == sizeof(struct halo_reply));
 static_assert(offsetof(struct halo_reply, action) == 8 && HALO_ACTION_DONE == 0 &&
+	      offsetof(struct halo_reply, vector) == 9 &&
+	      offsetof(struct halo_reply, has_error) == 10 &&
+	      offsetof(struct halo_reply, data) == 16 &&
 	      offsetof(struct halo_reply, error_code) == 24);
+
+/**
+ * struct halo_answer - a reply that was copied
+ * @seq: of the exit that it answers
+ * @what: its action, vector and has_error, from bit 0, 8 and 16 on
+ * @data: as there
+ * @error: its error_code
+ *
+ * Words, and no array: a plain one stays in registers.
+ */
+struct halo_answer {
+	u64 seq;
+	u64 what;
+	u64 data;
+	u64 error;
+};
+
+/* Exceptions that push an error code, by vector (SDM 3A 6.13, APM 2 8.2). */
+#define HALO_ERROR_VECTORS	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | \
+				 BIT(17) | BIT(21) | BIT(29) | BIT(30))
+
+static inline bool halo_answer_valid(u64 what, u64 error)
+{
+	u8 action = what, vector = what >> 8, has_error = what >> 16;
+
+	/* The upper parts are reserved. */
+	if (what >> 24 || error >> 32 || action > HALO_ACTION_SHUTDOWN || has_error > 1)
+		return false;
+	if (action != HALO_ACTION_INJECT)
+		return true;
+	/* Vector 2 is no exception; an error code goes with the vectors that have one. */
+	if (vector > 31 || vector == 2)
+		return false;
+	return !has_error || (HALO_ERROR_VECTORS & BIT(vector));
+}
 
 /**
  * halo_ring_pop_reply() - take the reply to the pending exit
@@ -144,9 +181,8 @@ static_assert(offsetof(struct halo_reply, action) == 8 && HALO_ACTION_DONE == 0 
  * reply; -EPROTO if the ring is broken, or if the reply does not fit (it is taken off,
  * and the exit stays pending).
  */
-static __always_inline int halo_ring_pop_reply(struct halo_rings *r, struct halo_reply *out)
+static __always_inline int halo_ring_pop_reply(struct halo_rings *r, struct halo_answer *out)
 {
-	union halo_reply_words copy;
 	const union halo_reply_words *shared;
 	u32 ready, head = r->reply_head;
 
@@ -161,21 +197,21 @@ static __always_inline int halo_ring_pop_reply(struct halo_rings *r, struct halo
 		return 0;
 
 	shared = (const union halo_reply_words *)&r->reply[head & (r->entries - 1)];
-	copy.w[0] = READ_ONCE(shared->w[0]);
-	copy.w[1] = READ_ONCE(shared->w[1]);
-	copy.w[2] = READ_ONCE(shared->w[2]);
-	copy.w[3] = READ_ONCE(shared->w[3]);
+	out->seq = READ_ONCE(shared->w[0]);
+	out->what = READ_ONCE(shared->w[1]);
+	out->data = READ_ONCE(shared->w[2]);
+	out->error = READ_ONCE(shared->w[3]);
 	r->reply_head = ++head;
 	/* Pairs with the user's acquire: our reads are done, it may fill the slot. */
 	smp_store_release(&r->exits->head, head);
 
-	*out = copy.reply;
-	/* To the pending exit, DONE and nothing else: what is reserved is in these words. */
-	if (likely(copy.w[0] == r->pending && r->pending && !copy.w[1] && !copy.w[3])) {
-		r->pending = 0;
-		return 1;
-	}
-	return halo_ring_check_reply(r, out);
+	if (unlikely(!r->pending || out->seq != r->pending))
+		return -EPROTO;
+	/* DONE, and nothing else, is all zeros. */
+	if (unlikely(out->what | out->error) && !halo_answer_valid(out->what, out->error))
+		return -EPROTO;
+	r->pending = 0;
+	return 1;
 }
 
 /**

@@ -233,13 +233,13 @@ static __always_inline bool halo_stay_must_end(struct halo_vcpu *vcpu, unsigned 
  */
 static noinline enum halo_stay halo_stay_served(struct halo_vcpu *vcpu, unsigned long work)
 {
-	unsigned int looks = READ_ONCE(vcpu->spin_ns) ? HALO_STAY_LOOKS : 1;
+	unsigned int looks = HALO_STAY_LOOKS;
 
 	if (vcpu->asked_type != ASKED_GIVEN || !(BIT(vcpu->pending.kind) & PENDS_QUICK) ||
 	    halo_ring_reader_sleeps(&vcpu->rings))
 		return STAY_OVER;
 	while (!halo_ring_reply_ready(&vcpu->rings)) {
-		if (!--looks || halo_stay_must_end(vcpu, work))
+		if (!READ_ONCE(vcpu->spin_ns) || !--looks || halo_stay_must_end(vcpu, work))
 			return STAY_OVER;
 		cpu_relax();
 	}

@@ -231,7 +231,7 @@ TRACE_EVENT_CONDITION(halo_user_exit,
 );
 
 TRACE_EVENT(halo_reply,
-	TP_PROTO(const struct halo_vcpu *vcpu, const struct halo_reply *reply),
+	TP_PROTO(const struct halo_vcpu *vcpu, const struct halo_answer *reply),
 	TP_ARGS(vcpu, reply),
 	TP_STRUCT__entry(
 		__field(u64, vm)
@@ -247,9 +247,9 @@ TRACE_EVENT(halo_reply,
 		__entry->seq = reply->seq;
 		__entry->data = reply->data;
 		__entry->vcpu_id = vcpu->id;
-		__entry->error_code = reply->error_code;
-		__entry->action = reply->action;
-		__entry->vector = reply->vector;
+		__entry->error_code = reply->error;
+		__entry->action = reply->what;
+		__entry->vector = reply->what >> 8;
 	),
 	TP_printk("vm %llu vcpu %u seq %llu %s data 0x%llx vector %u error_code 0x%x",
 		  __entry->vm, __entry->vcpu_id, __entry->seq, halo_show_action(__entry->action),

@@ -685,7 +685,6 @@ enum halo_next halo_forward_eoi(struct halo_vcpu *vcpu, int eoi);
 enum halo_next halo_exit_pio(struct halo_vcpu *vcpu);
 enum halo_stay halo_stay_pio(struct halo_vcpu *vcpu);
 void halo_reg_write(u64 *reg, u64 value, unsigned int size);
-enum halo_next halo_pio_complete(struct halo_vcpu *vcpu, u64 data);
 enum halo_next halo_string_complete(struct halo_vcpu *vcpu);
 
 /* mmio.c */

@@ -89,6 +89,13 @@ const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *
 						  unsigned int bus, u64 addr, unsigned int size,
 						  u64 value);
 
+/* Is an address outside all zones of a bus, at a glance? */
+static inline bool halo_zone_outside(const struct halo_zone_table *table, unsigned int bus,
+				     u64 addr)
+{
+	return !table || addr < table->span[bus].low || addr > table->span[bus].high;
+}
+
 /**
  * halo_zone_none() - is an address of the MSR or hypercall bus in no zone
  * @table: the table or NULL
@@ -99,9 +106,7 @@ const struct halo_zone_desc *halo_zone_find_write(const struct halo_zone_table *
  */
 static inline bool halo_zone_none(const struct halo_zone_table *table, unsigned int bus, u64 addr)
 {
-	if (!table || addr < table->span[bus].low || addr > table->span[bus].high)
-		return true;
-	return !halo_zone_cover(table, bus, addr, 1);
+	return halo_zone_outside(table, bus, addr) || !halo_zone_cover(table, bus, addr, 1);
 }
 
 #endif /* HALO_ZONE_H */

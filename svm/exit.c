@@ -60,7 +60,6 @@ static void svm_decode_io(struct halo_hwexit *x, const struct svm_vmcb *v, u64 r
 	x->io.string = info & SVM_IO_STRING;
 	x->io.rep = info & SVM_IO_REP;
 	x->io.size = (info >> 4) & 7;
-	x->io.addr_size = ((info >> 7) & 7) * 2;
 	/* EXITINFO2 is the next RIP on every SVM CPU (15.10.2). */
 	x->insn_len = v->exit_info2 - rip;
 }

@@ -63,7 +63,6 @@ static void vmx_decode_io(struct halo_hwexit *x, u64 qual)
 	x->io.string = qual & VMX_IO_STRING;
 	x->io.rep = qual & VMX_IO_REP;
 	x->io.size = (qual & VMX_IO_SIZE) + 1;
-	x->io.addr_size = 0;
 }
 
 static void vmx_decode_ept(struct halo_hwexit *x, struct vmx_fields *f, u64 qual)

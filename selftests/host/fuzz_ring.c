@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		case 2:
 		case 3: {	/* pop */
-			struct halo_reply out;
+			struct halo_answer out;
 			int want = 0, got;
 			u32 ready;
 

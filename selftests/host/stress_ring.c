@@ -131,7 +131,7 @@ static u64 one(struct halo_rings *r, u64 i, u64 count[8])
 	struct halo_exit exit = { .type = HALO_EXIT_PIO, .addr = i };
 	u32 tail = r->exit_tail, head = r->reply_head;
 	u64 pending = r->pending;
-	struct halo_reply out;
+	struct halo_answer out = {};
 	int err;
 
 	if (pending || i & 1) {
@@ -139,9 +139,9 @@ static u64 one(struct halo_rings *r, u64 i, u64 count[8])
 		assert_true(r->reply_head - head <= 1);
 		if (err == 1) {
 			assert_int_equal(out.seq, pending);
-			assert_true(out.action <= HALO_ACTION_SHUTDOWN && !out.reserved2);
-			assert_true(out.action != HALO_ACTION_INJECT ||
-				    (out.vector < 32 && out.vector != 2));
+			assert_true((u8)out.what <= HALO_ACTION_SHUTDOWN);
+			assert_true((u8)out.what != HALO_ACTION_INJECT ||
+				    ((u8)(out.what >> 8) < 32 && (u8)(out.what >> 8) != 2));
 			assert_int_equal(r->pending, 0);
 			count[0]++;
 		} else {

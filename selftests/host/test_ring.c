@@ -92,7 +92,7 @@ static int push(struct fixture *f, u16 flags, u64 addr)
 
 static int answer(struct fixture *f, struct halo_reply reply)
 {
-	struct halo_reply out;
+	struct halo_answer out;
 
 	user_reply(f, &reply);
 	return halo_ring_pop_reply(&f->r, &out);
@@ -116,7 +116,7 @@ static void an_exit_and_its_reply(void **state)
 		.vcpu = 7, .addr = 0xfec00000, .data = 0x1122, .cookie = 99, .rip = 0x1000,
 		.insn = { 0x8b, 0x07 },
 	};
-	struct halo_reply out;
+	struct halo_answer out;
 	const struct halo_exit *seen;
 
 	assert_int_equal(f->exits->entries, N);
@@ -194,7 +194,7 @@ static void a_lying_head_breaks_the_ring(void **state)
 	static const u32 lies[] = { 1, 2, N + 1, 0x7fffffff, 0x80000000, ~0u - N };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
-		struct halo_reply out;
+		struct halo_answer out;
 		struct fixture f;
 
 		rings_make(&f, N);
@@ -230,7 +230,7 @@ static void a_lying_tail_breaks_the_ring(void **state)
 	static const u32 lies[] = { N + 1, 0x7fffffff, 0x80000000, ~0u };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
-		struct halo_reply out;
+		struct halo_answer out;
 		struct fixture f;
 
 		rings_make(&f, N);
@@ -248,7 +248,7 @@ static void a_lying_tail_breaks_the_ring(void **state)
 static void shared_copies_are_never_read_back(void **state)
 {
 	struct fixture *f = *state;
-	struct halo_reply out;
+	struct halo_answer out;
 
 	memset(f->exits, 0xff, sizeof(*f->exits));
 	f->replies->entries = 0xffff;
@@ -351,7 +351,7 @@ static void error_codes_go_with_their_vectors(void **state)
 static void several_replies_are_taken_one_by_one(void **state)
 {
 	struct fixture *f = *state;
-	struct halo_reply out;
+	struct halo_answer out;
 
 	push(f, HALO_EXIT_F_SYNC, 0);
 	for (u64 i = 0; i < N - 1; i++)
@@ -395,7 +395,7 @@ static void *serve(void *arg)
 static void a_server_on_another_thread(void **state)
 {
 	struct fixture *f = *state;
-	struct halo_reply out;
+	struct halo_answer out;
 	pthread_t thread;
 	void *trouble;
 
@@ -443,7 +443,7 @@ static void a_reply_that_changes_under_the_copy(void **state)
 	flipping = true;
 	assert_int_equal(pthread_create(&thread, NULL, flip, f), 0);
 	for (u64 i = 1; i <= 20000; i++) {
-		struct halo_reply out;
+		struct halo_answer out;
 		int ret;
 
 		assert_int_equal(push(f, HALO_EXIT_F_SYNC, 0), 0);
@@ -454,9 +454,8 @@ static void a_reply_that_changes_under_the_copy(void **state)
 		*(volatile __u64 *)&f->r.reply[0].seq = i;
 		ret = halo_ring_pop_reply(&f->r, &out);
 		if (ret == 1) {
-			assert_true(out.action <= HALO_ACTION_SHUTDOWN);
-			assert_int_equal(out.reserved2, 0);
-			assert_true(out.has_error <= 1);
+			assert_true((u8)out.what <= HALO_ACTION_SHUTDOWN);
+			assert_true((u8)(out.what >> 16) <= 1);
 		} else {
 			assert_int_equal(ret, -EPROTO);
 			f->r.pending = 0;
