@@ -153,7 +153,7 @@ enum halo_hw_reason {
 	HW_MEMORY,		/* .mem: second-stage fault */
 	HW_HYPERCALL,
 	HW_EOI,			/* .apic: the vector; the CPU has ended it */
-	HW_APIC_WRITE,		/* .apic: offset in the page, which has been written */
+	HW_APIC_WRITE,		/* .apic: offset in the page, which has been written; .written */
 	HW_CR,			/* .cr */
 	HW_DR,			/* .cr: MOV DR */
 	HW_XSETBV,
@@ -210,7 +210,11 @@ struct halo_hwexit {
 			u8 op;		/* enum halo_cr_op */
 			u8 gpr;		/* or CR_GPR_UNKNOWN: decode */
 		} cr;
-		u32 apic;
+		struct {
+			u32 apic;
+			u32 written;	/* in xAPIC mode: what, if it was not */
+			bool sent;	/* an ICR: whoever could take it has */
+		};
 		u64 code;		/* the hardware's */
 	};
 };
@@ -239,8 +243,12 @@ struct halo_hwexit {
  * @tsc_ratio: by what, with halo_caps.tsc_fraction bits behind the point; 0 = 1
  * @deadline: host TSC at which run() shall have come back with HW_DEADLINE, 0 = none;
  *	of use with halo_caps.deadline only
- * @apic_page: the LAPIC's registers, a page; with halo_caps.virt_intr the CPU delivers
- *	what is in its IRR, and moves it to ISR, by itself
+ * @apic_page: the LAPIC's registers, a page; with @virt_intr the CPU delivers what is in
+ *	its IRR, and moves it to ISR, by itself
+ * @virt_intr: it shall; refresh() is told when that changes
+ * @apic_ipis: with halo_caps.virt_xapic: other vCPUs' IPIs may go to the page
+ * @apic_number: and number of the vCPU; not below 64: it is none of the VM's yet
+ * @shared: and what the backend keeps for all vCPUs of the VM
  * @tpr_threshold: class of TPR below which an interrupt can be taken that now can't; at
  *	most that of the present TPR
  * @apic_changed: the next four are new; cleared by run()
@@ -280,6 +288,10 @@ struct halo_cpu {
 	u64 tsc_ratio;
 	u64 deadline;
 	void *apic_page;
+	void **shared;
+	u8 apic_number;
+	bool apic_ipis;
+	bool virt_intr;
 	u8 tpr_threshold;
 	bool apic_changed;
 	bool apic_x2;
@@ -322,6 +334,8 @@ struct gpt_format;
  * @tsc_fraction: the CPU multiplies a guest's TSC: bits of the factor behind the point
  * @tsc_whole: and in front of it
  * @virt_intr_off: it could, but a parameter of the module's says no
+ * @virt_xapic: it does only for an xAPIC at its default address, posted interrupts to a
+ *	vCPU that runs need no kick but doorbell(), and it sends IPIs by itself
  * @format: of the second-stage tables
  */
 struct halo_caps {
@@ -337,6 +351,7 @@ struct halo_caps {
 	bool tpr_shadow;
 	bool virt_intr;
 	bool virt_intr_off;
+	bool virt_xapic;
 	u8 tsc_fraction;
 	u8 tsc_whole;
 	const struct gpt_format *format;
@@ -377,8 +392,15 @@ struct halo_backend {
 	void (*state_get)(struct halo_cpu *cpu, u32 groups);
 	void (*state_set)(struct halo_cpu *cpu, u32 groups);
 
-	/* cpu->tsc_offset, cpu->tsc_ratio or the guest's CPUID changed. */
+	/* cpu->tsc_offset, cpu->tsc_ratio, cpu->virt_intr or the guest's CPUID changed. */
 	void (*refresh)(struct halo_cpu *cpu);
+
+	/*
+	 * With halo_caps.virt_xapic only.  The first run() of some is next, of a vCPU with
+	 * cpu->virt_intr; make the guest on another CPU look at its IRR.
+	 */
+	void (*apic_enter)(struct halo_cpu *cpu);
+	void (*doorbell)(int pcpu);
 };
 
 extern const struct halo_backend svm_backend;

@@ -220,9 +220,9 @@ static long halo_cap(void *unused, void *arg)
 		off = "the CPU has no virtual NMI; Halo watches IRET";
 		break;
 	case HALO_CAP_VIRT_INTR:
-		q->value = halo_hw.virt_intr;
+		q->value = halo_hw.virt_intr + halo_hw.virt_xapic;
 		reason = halo_hw.virt_intr_off ? HALO_REASON_PARAMETER : HALO_REASON_CPU;
-		off = halo_hw.virt_intr_off ? "the module was loaded with apicv=0" :
+		off = halo_hw.virt_intr_off ? "the module was loaded with apicv=0 (AMD-V: avic=0)" :
 		      "the CPU does not deliver interrupts by itself; Halo injects them";
 		break;
 	case HALO_CAP_TSC_SCALING:

@@ -143,12 +143,12 @@ static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
 		return NEXT_RESUME;
 	}
 	/* What is pending need not be known here if the CPU itself delivers. */
-	if (halo_hw.virt_intr && likely(vcpu->mp_state == HALO_MP_RUNNABLE))
+	if (cpu->virt_intr && likely(vcpu->mp_state == HALO_MP_RUNNABLE))
 		return NEXT_RESUME;
 	vector = halo_lapic_pending(&vcpu->lapic);
 	if (vector < 0)
 		return NEXT_RESUME;
-	if (halo_hw.virt_intr) {
+	if (cpu->virt_intr) {
 		if (halo_can_interrupt(vcpu))
 			halo_mp_wake(vcpu);
 		return NEXT_RESUME;

@@ -42,6 +42,21 @@ enum halo_next halo_skip(struct halo_vcpu *vcpu, unsigned int len)
 	return NEXT_RESUME;
 }
 
+/* What a CPU that has the page of the LAPIC's registers leaves to us. */
+static enum halo_next halo_exit_apic(struct halo_vcpu *vcpu)
+{
+	const struct halo_hwexit *x = &vcpu->cpu.exit;
+	struct halo_lapic *l = &vcpu->lapic;
+
+	if (halo_lapic_x2apic(l))
+		halo_lapic_written(l, x->apic);
+	else if (x->sent)
+		halo_lapic_sent(l);
+	else
+		return halo_forward_eoi(vcpu, halo_lapic_mmio_write(l, x->apic, 4, x->written));
+	return NEXT_RESUME;
+}
+
 static enum halo_next halo_exit_hlt(struct halo_vcpu *vcpu)
 {
 	halo_skip(vcpu, vcpu->cpu.exit.insn_len);
@@ -153,8 +168,7 @@ enum halo_next halo_exit_dispatch(struct halo_vcpu *vcpu)
 	case HW_EOI:
 		return halo_forward_eoi(vcpu, halo_lapic_eoi_done(&vcpu->lapic, x->apic));
 	case HW_APIC_WRITE:
-		halo_lapic_written(&vcpu->lapic, x->apic);
-		return NEXT_RESUME;
+		return halo_exit_apic(vcpu);
 	case HW_CR:
 		return halo_exit_cr(vcpu);
 	case HW_DR:

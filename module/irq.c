@@ -146,8 +146,29 @@ static void halo_glue_rerouted(void *ctx)
 {
 	struct halo_vcpu *vcpu = ctx;
 
+	if (unlikely(halo_hw.virt_xapic)) {
+		vcpu->cpu.virt_intr = vcpu->lapic.route & HALO_ROUTE_VIRT;
+		vcpu->cpu.apic_ipis = vcpu->lapic.route & HALO_ROUTE_IPIS;
+		halo_be->refresh(&vcpu->cpu);
+	}
 	/* Ordered after the change, and before what the guest does next. */
 	atomic64_inc_return(&vcpu->vm->route_gen);
+}
+
+static bool halo_glue_doorbell(void *ctx)
+{
+	struct halo_vcpu *vcpu = ctx;
+	int cpu, me;
+
+	if (READ_ONCE(vcpu->mode) != MODE_IN_GUEST)
+		return false;
+	me = get_cpu();
+	cpu = READ_ONCE(vcpu->pcpu);
+	/* It looks at each entry; where it has gone meanwhile, it does so, too. */
+	if (cpu != me && cpu >= 0)
+		halo_be->doorbell(cpu);
+	put_cpu();
+	return true;
 }
 
 static void halo_glue_ipi(void *ctx, const struct halo_ipi *ipi)
@@ -170,6 +191,7 @@ const struct halo_lapic_ops halo_lapic_glue = {
 	.send_ipi = halo_glue_ipi,
 	.kick = halo_glue_kick,
 	.rerouted = halo_glue_rerouted,
+	.doorbell = halo_glue_doorbell,
 };
 
 /**
@@ -193,8 +215,14 @@ void halo_irq_hand_over(struct halo_vcpu *vcpu)
 	const u64 x2 = HALO_ROUTE_X2APIC | HALO_ROUTE_SOFT;
 	struct halo_lapic *l = &vcpu->lapic;
 	struct halo_cpu *cpu = &vcpu->cpu;
-	unsigned int w, status = halo_lapic_status(l);
+	unsigned int w, status;
 
+	if (unlikely(halo_hw.virt_xapic)) {
+		/* It is to hear of each entry: nothing is ever not new. */
+		halo_be->apic_enter(cpu);
+		return;
+	}
+	status = halo_lapic_status(l);
 	cpu->apic_rvi = status;
 	cpu->apic_svi = status >> 8;
 	cpu->apic_x2 = (l->route & x2) == x2;

@@ -36,7 +36,7 @@
 #define REG_SVR		0x0f
 #define REG_ISR		0x10
 #define REG_TMR		HALO_LAPIC_TMR
-#define REG_IRR		0x20
+#define REG_IRR		HALO_LAPIC_IRR
 #define REG_ESR		0x28
 #define REG_ICR		0x30
 #define REG_ICR_HIGH	0x31
@@ -160,7 +160,7 @@ static __always_inline void learn(struct halo_lapic *l)
 {
 	if (likely(!l->stale))
 		return;
-	l->stale = false;
+	l->stale = l->shared;
 	l->irr_words = nonzero_words(&l->reg[REG_IRR]);
 	l->isr_words = nonzero_words(&l->reg[REG_ISR]);
 }
@@ -195,6 +195,8 @@ static void publish_route(struct halo_lapic *l)
 		route |= HALO_ROUTE_ENABLED;
 	if (l->reg[REG_SVR].v & SVR_ENABLE)
 		route |= HALO_ROUTE_SOFT;
+	if (unlikely(l->virt))
+		route = halo_lapic_virt_route(l, route);
 	l->changed = true;
 	if (l->route == route)
 		return;
@@ -214,11 +216,12 @@ static void report_error(struct halo_lapic *l, u32 error)
 		lvt_deliver(l, REG_ERROR);
 }
 
-static void request_word(struct halo_lapic *l, unsigned int w, u32 bits, u32 level)
+static __always_inline void request_word(struct halo_lapic *l, unsigned int w, u32 bits, u32 level)
 {
 	if (!bits)
 		return;
-	l->reg[REG_IRR + w].v |= bits;
+	/* Atomic: with ROUTE_DIRECT others set bits there, too. */
+	halo_or32(&l->reg[REG_IRR + w].v, bits);
 	l->irr_words |= BIT(w);
 	l->changed = true;
 	l->reg[REG_TMR + w].v = (l->reg[REG_TMR + w].v & ~bits) | (level & bits);
@@ -494,10 +497,11 @@ static void set_svr(struct halo_lapic *l, u32 value)
 	publish_route(l);
 }
 
-static void send_icr(struct halo_lapic *l, u64 icr)
+static __always_inline struct halo_ipi icr_ipi(struct halo_lapic *l, u64 icr)
 {
 	bool wide = halo_lapic_x2apic(l);
-	struct halo_ipi ipi = {
+
+	return (struct halo_ipi) {
 		.dest = wide ? icr >> 32 : icr >> 56,
 		.vector = icr,
 		.mode = icr >> 8 & 7,
@@ -506,6 +510,11 @@ static void send_icr(struct halo_lapic *l, u64 icr)
 		.wide = wide,
 		.level = true,
 	};
+}
+
+static void send_icr(struct halo_lapic *l, u64 icr)
+{
+	struct halo_ipi ipi = icr_ipi(l, icr);
 
 	switch (ipi.mode) {
 	case HALO_DM_FIXED:
@@ -715,6 +724,21 @@ void halo_lapic_written(struct halo_lapic *l, u32 offset)
 	(void)write_reg(l, reg, l->reg[reg].v & regs[reg].mask);
 	if (reg == REG_SELF_IPI)
 		l->reg[reg].v = 0;
+}
+
+/**
+ * halo_lapic_sent() - a CPU has put the fixed IPI in ICR where it could: to do the rest
+ * @l: the LAPIC, in xAPIC mode
+ *
+ * Those with ROUTE_IPIS have it, and only have to be woken if they do not run.
+ */
+void halo_lapic_sent(struct halo_lapic *l)
+{
+	struct halo_ipi ipi = icr_ipi(l, l->reg[REG_ICR].v | (u64)*icr_dest(l) << 32);
+
+	l->reg[REG_ICR].v &= ~(u32)ICR_STATUS;
+	ipi.mode = HALO_DM_SENT;
+	l->ops->send_ipi(l->ctx, &ipi);
 }
 
 /**
@@ -1019,7 +1043,7 @@ void halo_lapic_init_reset(struct halo_lapic *l)
 	memset(l->reg, 0, REG_COUNT * sizeof(*l->reg));
 	l->irr_words = 0;
 	l->isr_words = 0;
-	l->stale = false;
+	l->stale = l->shared;
 	l->errors = 0;
 	l->reg[REG_VERSION].v = VERSION_VALUE;
 	l->reg[REG_DFR].v = ~0U;

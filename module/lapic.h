@@ -49,6 +49,7 @@
 #define HALO_DM_FIXED		0
 #define HALO_DM_LOWEST		1
 #define HALO_DM_SMI		2
+#define HALO_DM_SENT		3	/* in no message: see halo_lapic_sent() */
 #define HALO_DM_NMI		4
 #define HALO_DM_INIT		5
 #define HALO_DM_SIPI		6
@@ -101,9 +102,11 @@ enum halo_lapic_timer {
  * @send_ipi: route a message (usually halo_lapic_route() over the VM's LAPICs)
  * @kick: any context: make the owner call halo_lapic_sync() soon
  * @rerouted: the routing facts have changed: what halo_lapic_route_again() knows is old
+ * @doorbell: any context, and only if @virt: make a CPU that is in the guest look at IRR
+ *	again; false if none is
  *
- * All but @kick are called by the owner only, never under a spinlock of the
- * model's (it has none).
+ * All but @kick and @doorbell are called by the owner only, never under a spinlock of
+ * the model's (it has none).
  */
 struct halo_lapic_ops {
 	u64 (*now_ns)(void *ctx);
@@ -113,6 +116,7 @@ struct halo_lapic_ops {
 	void (*send_ipi)(void *ctx, const struct halo_ipi *ipi);
 	void (*kick)(void *ctx);
 	void (*rerouted)(void *ctx);
+	bool (*doorbell)(void *ctx);
 };
 
 /**
@@ -163,12 +167,16 @@ struct halo_lapic_known {
 #define HALO_ROUTE_CLUSTER	BIT_ULL(40)	/* xAPIC cluster model (DFR) */
 #define HALO_ROUTE_X2APIC	BIT_ULL(41)
 #define HALO_ROUTE_ENABLED	BIT_ULL(42)	/* APIC_BASE.EN */
-#define HALO_ROUTE_SOFT		BIT_ULL(43)	/* SVR.EN */
+#define HALO_ROUTE_SOFT		BIT_ULL(43)	/* SVR.EN; or it is this, that a CPU ... */
+#define HALO_ROUTE_DIRECT	BIT_ULL(44)	/* looks at IRR by itself, and others write there */
+#define HALO_ROUTE_IPIS		BIT_ULL(45)	/* and the CPUs of senders are among those */
+#define HALO_ROUTE_VIRT		BIT_ULL(46)	/* a CPU has the page: EN, default base, xAPIC */
 
 /* Registers that others than the model look at: offset in the xAPIC page >> 4. */
 #define HALO_LAPIC_TPR	0x08
 #define HALO_LAPIC_PPR	0x0a
 #define HALO_LAPIC_TMR	0x18	/* 8 words */
+#define HALO_LAPIC_IRR	0x20	/* 8 words */
 
 /**
  * struct halo_lapic_reg - a register in the xAPIC page, which has one every 16 bytes
@@ -192,6 +200,8 @@ struct halo_lapic_reg {
  * @irr_words: bit w is set when word w of IRR is not zero
  * @isr_words: the same of ISR
  * @stale: the CPU may have changed IRR and ISR since these two were right
+ * @shared: others may do so at any time
+ * @virt: the page may be given to a CPU that shares it with others' (AVIC)
  * @changed: what halo_lapic_status() says may be new, or the mode is
  * @phys_bits: width of a guest-physical address (reserved bits of APIC_BASE)
  * @running: the timer counts (or a TSC deadline is set)
@@ -217,6 +227,8 @@ struct halo_lapic {
 	u8 irr_words;
 	u8 isr_words;
 	bool stale;
+	bool shared;
+	bool virt;
 	bool changed;
 	u8 phys_bits;
 	bool running;
@@ -259,6 +271,8 @@ int halo_lapic_eoi(struct halo_lapic *l);
 bool halo_lapic_eoi_quiet(struct halo_lapic *l);
 int halo_lapic_eoi_done(struct halo_lapic *l, u8 vector);
 void halo_lapic_written(struct halo_lapic *l, u32 offset);
+void halo_lapic_sent(struct halo_lapic *l);
+u64 halo_lapic_virt_route(struct halo_lapic *l, u64 route);
 
 /* Interrupts in. */
 unsigned long halo_lapic_sync(struct halo_lapic *l);

@@ -44,6 +44,34 @@ int halo_msi_decode(u64 addr, u32 data, struct halo_ipi *ipi)
 	return 0;
 }
 
+/**
+ * halo_lapic_virt_route() - routing facts where a CPU takes the page of an xAPIC (owner)
+ * @l: the LAPIC
+ * @route: the facts without that
+ *
+ * Interrupts are then put into IRR, not into the mail.  CPUs find it by its first ID alone.
+ * Once this has been so, IRR is never again known by its mask: who was late may still
+ * write there.
+ *
+ * Return: the facts.
+ */
+u64 halo_lapic_virt_route(struct halo_lapic *l, u64 route)
+{
+	const u64 base = HALO_LAPIC_DEFAULT_BASE | HALO_APIC_BASE_ENABLE | HALO_APIC_BASE_BSP;
+
+	if ((l->base | HALO_APIC_BASE_BSP) != base)
+		return route;
+	l->shared = true;
+	l->stale = true;
+	route |= HALO_ROUTE_VIRT;
+	if (route & HALO_ROUTE_SOFT) {
+		route ^= HALO_ROUTE_SOFT | HALO_ROUTE_DIRECT;
+		if ((u32)route == l->number)
+			route |= HALO_ROUTE_IPIS;
+	}
+	return route;
+}
+
 static bool match_logical(u64 route, const struct halo_ipi *ipi)
 {
 	u32 id = (u32)route, dest = ipi->dest;
@@ -71,6 +99,61 @@ static bool match(u64 route, const struct halo_ipi *ipi)
 	return ipi->logical ? match_logical(route, ipi) : ipi->dest == (u32)route;
 }
 
+/* IRR has changed: who runs looks there at a word, who does not must read its mail. */
+static unsigned int look(struct halo_lapic *l)
+{
+	return HALO_POST_TAKEN | (l->ops->doorbell(l->ctx) ||
+				  test_and_set_bit(HALO_MAIL_PIR, &l->mail) ?
+				  0 : HALO_POST_KICK);
+}
+
+/* An interrupt, by mail. */
+static __always_inline unsigned int post_mail(struct halo_lapic *l, u8 vector, bool trig)
+{
+	unsigned int w = vector >> 6, bit = vector & 63;
+
+	if (unlikely(vector < FIRST_VECTOR))
+		return test_and_set_bit(HALO_MAIL_ILLEGAL, &l->mail) ? 0 : HALO_POST_KICK;
+	if (unlikely(trig))
+		set_bit(bit, &l->pir_level[w]);
+	else if (unlikely(READ_ONCE(l->pir_level[w]) & BIT(bit)))
+		clear_bit(bit, &l->pir_level[w]);
+	/* Whoever set it first kicks. */
+	if (test_and_set_bit(bit, &l->pir[w]))
+		return HALO_POST_TAKEN;
+	return HALO_POST_TAKEN |
+	       (test_and_set_bit(HALO_MAIL_PIR, &l->mail) ? 0 : HALO_POST_KICK);
+}
+
+/*
+ * An interrupt to a LAPIC without ROUTE_SOFT.  TMR is the owner's, so that one that is or
+ * has been level-triggered goes by mail.
+ */
+static noinline unsigned int post_direct(struct halo_lapic *l, u64 route, u8 vector, bool trig)
+{
+	u32 *irr = &l->reg[HALO_LAPIC_IRR + (vector >> 5)].v;
+	u32 bit = 1U << (vector & 31);
+
+	if (!(route & HALO_ROUTE_DIRECT))
+		return 0;
+	if (trig || vector < FIRST_VECTOR ||
+	    READ_ONCE(l->reg[HALO_LAPIC_TMR + (vector >> 5)].v) & bit)
+		return post_mail(l, vector, trig);
+	if (READ_ONCE(*irr) & bit)
+		return HALO_POST_TAKEN;
+	halo_or32(irr, bit);
+	/* Pairs with the barrier in ops->rerouted(): too late here is in time by mail. */
+	smp_mb();
+	return READ_ONCE(l->route) & HALO_ROUTE_DIRECT ? look(l) : post_mail(l, vector, trig);
+}
+
+/* What a CPU has put into IRR wherever it could, see halo_lapic_sent(). */
+static noinline unsigned int post_sent(struct halo_lapic *l, u64 route, u8 vector)
+{
+	return route & HALO_ROUTE_IPIS ? look(l) :
+	       halo_lapic_post(l, HALO_DM_FIXED, vector, false);
+}
+
 /**
  * halo_lapic_post() - leave a message in a LAPIC's mailbox
  * @l: the LAPIC
@@ -85,7 +168,6 @@ static bool match(u64 route, const struct halo_ipi *ipi)
  */
 unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig)
 {
-	unsigned int w = vector >> 6, bit = vector & 63;
 	u64 route = READ_ONCE(l->route);
 	unsigned int mail;
 
@@ -94,20 +176,9 @@ unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig
 	switch (mode) {
 	case HALO_DM_FIXED:
 	case HALO_DM_LOWEST:
-		if (!(route & HALO_ROUTE_SOFT))
-			return 0;
-		if (unlikely(vector < FIRST_VECTOR))
-			return test_and_set_bit(HALO_MAIL_ILLEGAL, &l->mail) ?
-			       0 : HALO_POST_KICK;
-		if (unlikely(trig))
-			set_bit(bit, &l->pir_level[w]);
-		else if (unlikely(READ_ONCE(l->pir_level[w]) & BIT(bit)))
-			clear_bit(bit, &l->pir_level[w]);
-		/* Whoever set it first kicks. */
-		if (test_and_set_bit(bit, &l->pir[w]))
-			return HALO_POST_TAKEN;
-		mail = HALO_MAIL_PIR;
-		break;
+		if (unlikely(!(route & HALO_ROUTE_SOFT)))
+			return post_direct(l, route, vector, trig);
+		return post_mail(l, vector, trig);
 	case HALO_DM_NMI:
 		/* A processor latches one NMI while it is at another. */
 		if (!test_and_set_bit(HALO_MAIL_NMI, &l->mail))
@@ -124,7 +195,7 @@ unsigned int halo_lapic_post(struct halo_lapic *l, u8 mode, u8 vector, bool trig
 		mail = HALO_MAIL_SIPI;
 		break;
 	default:
-		return 0;
+		return mode == HALO_DM_SENT ? post_sent(l, route, vector) : 0;
 	}
 	return HALO_POST_TAKEN |
 	       (test_and_set_bit(mail, &l->mail) ? 0 : HALO_POST_KICK);
@@ -167,6 +238,11 @@ static bool selected(const struct halo_lapic *l, const struct halo_lapic *from,
 	}
 }
 
+static bool takes(u64 route)
+{
+	return likely(route & HALO_ROUTE_SOFT) || route & HALO_ROUTE_DIRECT;
+}
+
 /*
  * Lowest-priority arbitration (11.6.2.4): the lowest PPR of those addressed and
  * switched on; among equals, in turn.  A race over @turn is harmless.
@@ -183,8 +259,7 @@ static int lowest(struct halo_lapic *const *all, unsigned int count,
 		if (i >= count)
 			i = 0;
 		l = READ_ONCE(all[i]);
-		if (!l || !(READ_ONCE(l->route) & HALO_ROUTE_SOFT) ||
-		    !selected(l, from, ipi))
+		if (!l || !takes(READ_ONCE(l->route)) || !selected(l, from, ipi))
 			continue;
 		ppr = READ_ONCE(l->reg[HALO_LAPIC_PPR].v);
 		if (ppr < best_ppr) {

@@ -444,7 +444,7 @@ static enum halo_stay halo_stay_msr_lapic(struct halo_vcpu *vcpu, u32 index, boo
 
 	if (index != MSR_IA32_TSC_DEADLINE && !halo_stay_lapic(vcpu))
 		return STAY_NOT;
-	vcpu->lapic.stale |= halo_hw.virt_intr;
+	vcpu->lapic.stale |= vcpu->cpu.virt_intr;
 	answer = halo_stay_next(vcpu, halo_msr_own(vcpu, index, write, len));
 	return write ? halo_stay_interrupts(vcpu, answer) : answer;
 }

@@ -41,6 +41,12 @@ static inline void halo_free(const void *p)
 	kvfree(p);
 }
 
+/* Set bits, atomically. */
+static __always_inline void halo_or32(u32 *p, u32 bits)
+{
+	atomic_or((int)bits, (atomic_t *)p);
+}
+
 #else /* !__KERNEL__ */
 
 #include <assert.h>
@@ -169,6 +175,11 @@ static inline void *halo_alloc(size_t bytes)
 static inline void halo_free(const void *p)
 {
 	free((void *)p);
+}
+
+static inline void halo_or32(u32 *p, u32 bits)
+{
+	(void)__atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
 }
 
 #endif /* __KERNEL__ */

@@ -184,7 +184,7 @@ void halo_pv_eoi_offer(struct halo_vcpu *vcpu)
 	u64 gpa = vcpu->msr.pv_eoi & ~3ull;
 	u32 word;
 
-	if (halo_hw.virt_intr || !halo_lapic_eoi_quiet(&vcpu->lapic) ||
+	if (vcpu->cpu.virt_intr || !halo_lapic_eoi_quiet(&vcpu->lapic) ||
 	    halo_mem_read(&vcpu->vm->mem, gpa, &word, sizeof(word)))
 		return;
 	word |= 1;

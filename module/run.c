@@ -94,7 +94,7 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	cpu->want_pause = READ_ONCE(vcpu->vm->lost);
 	if (halo_hw.tpr_shadow)
 		cpu->tpr_threshold = halo_lapic_threshold(l);
-	else if (halo_hw.virt_intr && l->changed)
+	else if (cpu->virt_intr && l->changed)
 		halo_irq_hand_over(vcpu);
 	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
 		switch_fpu_return();
@@ -182,7 +182,7 @@ static bool halo_events_none(const struct halo_vcpu *vcpu)
 
 	return !(vcpu->triple | vcpu->mp_state | vcpu->nmi_pending | cpu->event.type |
 		 cpu->want_intr_window | cpu->want_nmi_window | READ_ONCE(l->lines) |
-		 (halo_hw.virt_intr ? 0 : l->irr_words) |
+		 (cpu->virt_intr ? 0 : l->irr_words) |
 		 (unlikely(vcpu->msr.pv_eoi & 1) ? l->isr_words : 0));
 }
 

@@ -121,7 +121,7 @@ enum halo_next halo_hypercall(struct halo_vcpu *vcpu, int len)
  */
 bool halo_stay_lapic(struct halo_vcpu *vcpu)
 {
-	return !halo_hw.tpr_shadow && !halo_hw.virt_intr && !vcpu->pv.eoi_offered;
+	return !halo_hw.tpr_shadow && !vcpu->cpu.virt_intr && !vcpu->pv.eoi_offered;
 }
 
 /**
@@ -138,7 +138,7 @@ enum halo_stay halo_stay_interrupts(struct halo_vcpu *vcpu, enum halo_stay answe
 
 	if (answer != STAY_ON)
 		return answer;
-	if (halo_hw.virt_intr)
+	if (vcpu->cpu.virt_intr)
 		return l->changed || vcpu->pv.eoi_offered ? STAY_OVER : STAY_ON;
 	return !halo_stay_lapic(vcpu) || halo_lapic_pending(l) >= 0 ||
 	       halo_lapic_cr8(l) != vcpu->cpu.cr8 ? STAY_OVER : STAY_ON;
@@ -305,5 +305,5 @@ void halo_stay(struct halo_vcpu *vcpu)
 	vcpu->staying = false;
 	if (answer != STAY_NOT)
 		cpu->exit.reason = HW_NONE;
-	vcpu->lapic.stale |= halo_hw.virt_intr;
+	vcpu->lapic.stale |= cpu->virt_intr;
 }

@@ -127,6 +127,9 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	vcpu->cpu.apic_page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vcpu->cpu.apic_page)
 		goto free;
+	vcpu->cpu.shared = &vm->backend;
+	vcpu->cpu.apic_number = HALO_MAX_VCPUS;
+	vcpu->cpu.virt_intr = halo_hw.virt_intr && !halo_hw.virt_xapic;
 	err = halo_be->cpu_init(&vcpu->cpu);
 	if (err)
 		goto free;
@@ -144,6 +147,7 @@ static struct halo_vcpu *halo_vcpu_new(struct halo_vm *vm, const struct halo_cre
 	halo_serve_init(vcpu);
 	halo_lapic_init(&vcpu->lapic, vcpu->cpu.apic_page, arg->id, vcpu->caps.maxphyaddr,
 			&halo_lapic_glue, vcpu);
+	vcpu->lapic.virt = halo_hw.virt_xapic;
 	halo_vcpu_reset(vcpu, false);
 	vcpu->mp_state = arg->id == 0 ? HALO_MP_RUNNABLE : HALO_MP_UNINITIALIZED;
 	return vcpu;
@@ -448,6 +452,7 @@ long halo_vcpu_create(void *obj, void *arg)
 	vm->lapics[i] = &vcpu->lapic;
 	/* Pairs with the acquires of those who walk the arrays unlocked. */
 	smp_store_release(&vm->nr_vcpus, i + 1);
+	vcpu->cpu.apic_number = vcpu->id;
 	halo_lapic_glue.rerouted(vcpu);
 	mutex_unlock(&vm->lock);
 	fd_install(fd, file);

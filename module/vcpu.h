@@ -65,6 +65,7 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @vcpus: in order of creation
  * @lapics: the same order, for routing
  * @turn: lowest-priority arbitration
+ * @backend: what the backend keeps for all of @vcpus
  * @route_gen: counts changes of what @lapics are addressed by, or of @nr_vcpus
  * @helped: index of the vCPU that a spinning one gave its CPU to last
  * @lost: one has lost its CPU in its kernel, and no spinning one has since found none to help
@@ -97,6 +98,7 @@ struct halo_vm {
 	struct halo_vcpu *vcpus[HALO_MAX_VCPUS];
 	struct halo_lapic *lapics[HALO_MAX_VCPUS];
 	u32 turn;
+	void *backend;
 	atomic64_t route_gen;
 	unsigned int helped;
 	bool lost;

@@ -148,6 +148,10 @@ void svm_exit_decode(struct halo_cpu *cpu)
 	}
 	if (unlikely(x->reason == HW_MACHINE_CHECK))
 		halo_host_machine_check();
-	if (unlikely(x->reason == HW_ENTRY_FAILED || x->reason == HW_UNKNOWN))
-		x->code = code;
+	if (unlikely(x->reason == HW_ENTRY_FAILED || x->reason == HW_UNKNOWN)) {
+		if (code == SVM_AVIC_IPI || code == SVM_AVIC_ACCESS)
+			svm_avic_decode(cpu);
+		else
+			x->code = code;
+	}
 }

@@ -51,6 +51,7 @@ void svm_load(struct halo_cpu *cpu, int pcpu)
 	if (cpu->pcpu != pcpu) {
 		cpu->pcpu = pcpu;
 		svm->asid_gen = 0;
+		svm->avic_running = false;
 		svm->vmcb->clean = 0;
 	}
 	if (!h->on)
@@ -121,7 +122,7 @@ static void svm_event_prepare(struct halo_cpu *cpu, struct svm_vmcb *v)
 static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 {
 	struct svm_vmcb *v = svm->vmcb;
-	u32 int_ctl = SVM_V_INTR_MASKING | (cpu->cr8 & SVM_V_TPR);
+	u32 int_ctl = svm->int_ctl | (cpu->cr8 & SVM_V_TPR);
 	bool intr_window = cpu->want_intr_window && !svm->shadow_lost;
 
 	svm->shadow_lost = false;
@@ -213,6 +214,8 @@ static noinline void svm_windows_finish(struct halo_cpu *cpu, struct svm_cpu *sv
 	}
 	if (svm->shadow)
 		svm_shadow_finish(cpu, svm);
+	if (svm->avic_on)
+		svm_avic_exit(cpu);
 }
 
 static noinline void svm_event_finish(struct halo_cpu *cpu, struct svm_vmcb *v, u32 injected)
@@ -351,7 +354,7 @@ void svm_run(struct halo_cpu *cpu)
 	if (unlikely(v->exit_int_info & SVM_EVT_VALID))
 		svm_event_finish(cpu, v, cpu->again ? 0 : svm->injected);
 	svm_decode(cpu, v);
-	if (unlikely(svm->nmi_step || svm->iret_seen || svm->shadow))
+	if (unlikely(svm->nmi_step || svm->iret_seen || svm->shadow || svm->avic_on))
 		svm_windows_finish(cpu, svm);
 	halo_count_exit(cpu->exit.reason);
 }

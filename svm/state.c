@@ -30,7 +30,7 @@ int svm_cpu_init(struct halo_cpu *cpu)
 	}
 	svm->pa[SVM_PA_GUEST] = virt_to_phys(svm->vmcb);
 	cpu->be = svm;
-	return 0;
+	return svm_avic_init(cpu);
 }
 
 /**
@@ -43,6 +43,7 @@ void svm_cpu_fini(struct halo_cpu *cpu)
 
 	if (!svm)
 		return;
+	svm_avic_fini(cpu);
 	free_page((unsigned long)svm->vmcb);
 	kfree(svm);
 	cpu->be = NULL;
@@ -68,6 +69,9 @@ static void svm_vmcb_init(struct halo_cpu *cpu)
 	v->msrpm_pa = svm_msrpm_pa;
 	v->np_control = SVM_NP_ENABLE;
 	v->int_ctl = SVM_V_INTR_MASKING;
+	svm->int_ctl = SVM_V_INTR_MASKING;
+	if (svm->avic)
+		svm_avic_refresh(cpu);
 	v->tsc_offset = cpu->tsc_offset;
 	v->efer = EFER_SVME;
 	svm->asid_gen = 0;
@@ -232,7 +236,7 @@ void svm_state_set(struct halo_cpu *cpu, u32 groups)
 
 /**
  * svm_refresh() - take over what the core changed beside the registers
- * @cpu: the vCPU, whose tsc_offset may have changed
+ * @cpu: the vCPU, whose tsc_offset or virt_intr may have changed
  */
 void svm_refresh(struct halo_cpu *cpu)
 {
@@ -240,4 +244,6 @@ void svm_refresh(struct halo_cpu *cpu)
 
 	v->tsc_offset = cpu->tsc_offset;
 	v->clean &= ~SVM_CLEAN_INTERCEPTS;
+	if (to_svm(cpu)->avic)
+		svm_avic_refresh(cpu);
 }

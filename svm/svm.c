@@ -9,6 +9,7 @@
  */
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/slab.h>
 #include <asm/cpufeature.h>
@@ -26,6 +27,7 @@
 #define SVM_EDX_FLUSH_BY_ASID	BIT(6)
 #define SVM_EDX_DECODE_ASSISTS	BIT(7)
 #define SVM_EDX_PAUSE_FILTER	BIT(10)
+#define SVM_EDX_AVIC		BIT(13)
 
 #define IOPM_BYTES		0x3000	/* 15.10.1 */
 #define MSRPM_BYTES		0x2000	/* 15.11 */
@@ -47,6 +49,10 @@ static const u32 svm_msr_through[] = {
 	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 };
+
+static bool svm_avic;
+module_param_named(avic, svm_avic, bool, 0444);
+MODULE_PARM_DESC(avic, "let the CPU deliver interrupts (AMD-V, AVIC), if it can; off, as it was never run on such a CPU");
 
 static void svm_probe(struct halo_caps *caps)
 {
@@ -76,6 +82,9 @@ static void svm_probe(struct halo_caps *caps)
 	caps->tsc_fraction = boot_cpu_has(X86_FEATURE_TSCRATEMSR) ? 32 : 0;
 	caps->tsc_whole = 8;
 	caps->page_1g = boot_cpu_has(X86_FEATURE_GBPAGES);
+	caps->virt_intr = svm_avic && (edx & SVM_EDX_AVIC);
+	caps->virt_xapic = caps->virt_intr;
+	caps->virt_intr_off = !svm_avic && (edx & SVM_EDX_AVIC);
 	caps->format = &gpt_npt;
 	caps->error = 0;
 	svm_caps = *caps;
@@ -202,4 +211,6 @@ const struct halo_backend svm_backend = {
 	.state_get = svm_state_get,
 	.state_set = svm_state_set,
 	.refresh = svm_refresh,
+	.apic_enter = svm_avic_enter,
+	.doorbell = svm_doorbell,
 };

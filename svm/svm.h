@@ -7,6 +7,7 @@
 
 #include <linux/percpu.h>
 #include <asm/msr-index.h>
+#include "avic_tables.h"
 #include "backend.h"
 #include "count.h"
 #include "vmcb.h"
@@ -24,6 +25,7 @@
  * @iret_seen: that IRET was intercepted; blocking ends once it is past
  * @nmi_step: TF is ours, to stop right behind that IRET
  * @shadow: this entry's interrupt shadow
+ * @avic_on: cpu->virt_intr
  * @shadow_rip: and RIP then
  * @nmi_step_flags: guest RFLAGS.TF and RF while TF is ours
  * @dr: guest DR0 to DR3, which the VMCB does not hold
@@ -33,6 +35,10 @@
  * @shadow_kept: for how many exits at one RIP it was kept alive
  * @injected: EVENTINJ of the first entry of this stay
  * @cr0: CR0 as the guest sees it
+ * @int_ctl: int_ctl but for V_TPR and an interrupt window
+ * @avic: of the VM, NULL if AVIC is not used on this machine
+ * @avic_running: its entry in the physical table says that it runs
+ * @avic_keep: registers as they were at the entry
  */
 struct svm_cpu {
 	struct svm_vmcb *vmcb;
@@ -40,7 +46,8 @@ struct svm_cpu {
 	u64 asid_gen;
 	u64 iret_rip;
 	bool iret_seen;
-	bool nmi_step;
+	u8 nmi_step : 1;
+	u8 avic_on : 1;
 	u8 shadow;
 	u64 shadow_rip;
 	u64 nmi_step_flags;
@@ -51,6 +58,10 @@ struct svm_cpu {
 	u8 shadow_kept;
 	u32 injected;
 	u64 cr0;
+	u32 int_ctl;
+	struct svm_avic *avic;
+	bool avic_running;
+	u32 avic_keep[AVIC_KEEPS];
 };
 
 /**
@@ -124,6 +135,15 @@ void svm_run(struct halo_cpu *cpu);
 #define SVM_MORE	0x80
 extern const u8 svm_take[SVM_INTERCEPTS];
 void svm_exit_decode(struct halo_cpu *cpu);
+
+/* avic.c */
+int svm_avic_init(struct halo_cpu *cpu);
+void svm_avic_fini(struct halo_cpu *cpu);
+void svm_avic_refresh(struct halo_cpu *cpu);
+void svm_avic_enter(struct halo_cpu *cpu);
+void svm_avic_exit(struct halo_cpu *cpu);
+void svm_avic_decode(struct halo_cpu *cpu);
+void svm_doorbell(int pcpu);
 
 /* entry.S */
 void svm_vmrun(u64 *gpr, const u64 pa[2]);

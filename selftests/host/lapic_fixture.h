@@ -62,6 +62,8 @@ struct cpu {
 	u64 when;
 	unsigned int arms;
 	unsigned int kicks;
+	bool in_guest;
+	unsigned int doorbells;
 	unsigned int ipis;
 	struct halo_ipi ipi;
 };
@@ -110,6 +112,14 @@ static inline void fx_kick(void *ctx)
 	((struct cpu *)ctx)->kicks++;
 }
 
+static inline bool fx_doorbell(void *ctx)
+{
+	struct cpu *c = ctx;
+
+	c->doorbells += c->in_guest;
+	return c->in_guest;
+}
+
 /* Generation of the routing. */
 static u64 routed;
 
@@ -126,6 +136,7 @@ static const struct halo_lapic_ops fx_ops = {
 	.send_ipi = fx_send,
 	.kick = fx_kick,
 	.rerouted = fx_rerouted,
+	.doorbell = fx_doorbell,
 };
 
 static inline void wr(struct cpu *c, u32 offset, u32 value)

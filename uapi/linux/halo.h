@@ -55,8 +55,8 @@
  * @HALO_CAP_SMP: more than one vCPU
  * @HALO_CAP_VNMI: the CPU tracks NMI blocking for the guest
  * @HALO_CAP_IRQFD: HALO_VM_SET_IRQFD
- * @HALO_CAP_VIRT_INTR: the CPU delivers interrupts, and has an x2APIC's EOI, TPR and
- *	self-IPI, without an exit
+ * @HALO_CAP_VIRT_INTR: 1: the CPU delivers interrupts, and has an x2APIC's EOI, TPR and
+ *	self-IPI, without an exit; 2: it delivers them, to a vCPU in xAPIC mode only
  * @HALO_CAP_STATS_FD: HALO_VM_STATS_FD and HALO_VCPU_STATS_FD
  * @HALO_CAP_PAUSE_LOOP: the CPU tells of a vCPU that spins; its CPU goes to another
  *	vCPU of the VM that has lost its own
@@ -268,7 +268,7 @@ enum halo_zone_mode {
  * place.  When SET_ZONE returns, no vCPU acts on what was there before.
  *
  * No zone is asked about MSRs that the guest has in the CPU: FS_BASE, GS_BASE,
- * KERNEL_GS_BASE, SYSENTER_*, and with HALO_CAP_VIRT_INTR those of an x2APIC.
+ * KERNEL_GS_BASE, SYSENTER_*, and if HALO_CAP_VIRT_INTR is 1 those of an x2APIC.
  *
  * A store to an MMIO doorbell that asks for no size and no value, 8 bytes or more
  * before the zone's end, may not be decoded: it is taken to be a plain one (MOV)
