@@ -165,6 +165,21 @@ static enum halo_next halo_interrupts(struct halo_vcpu *vcpu)
 }
 
 /**
+ * halo_events_window() - the guest, staying, can take an interrupt that it was asked about
+ * @vcpu: the vCPU, with no event in delivery
+ *
+ * Return: true if one was chosen and nothing else waits; else the stay must end.
+ */
+bool halo_events_window(struct halo_vcpu *vcpu)
+{
+	if (vcpu->nmi_pending || (vcpu->msr.pv_eoi & 1) || !halo_stay_lapic(vcpu) ||
+	    halo_lapic_mail(&vcpu->lapic) || halo_lapic_extint_pending(&vcpu->lapic))
+		return false;
+	halo_interrupts(vcpu);
+	return vcpu->cpu.event.type == EVENT_INTR && !vcpu->cpu.want_intr_window;
+}
+
+/**
  * halo_events() - choose what the next entry delivers
  * @vcpu: the vCPU
  *

@@ -25,8 +25,6 @@
 #define EOI_ALIGN	2ull		/* reserved: it is 4 bytes */
 
 /* As the hypercall interface has them, not the host's. */
-#define PV_ENOSYS	1000
-#define PV_EPERM	1
 #define PV_EINVAL	22
 
 /* An ICR of SEND_IPI names neither a destination nor a shorthand. */

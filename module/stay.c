@@ -172,7 +172,7 @@ static __always_inline enum halo_stay halo_stay_hypercall(struct halo_vcpu *vcpu
 		return STAY_NOT;
 	if (unlikely(!halo_no_zone(vcpu, HALO_BUS_HYPERCALL, nr)))
 		return halo_stay_next(vcpu, halo_hypercall(vcpu, len));
-	vcpu->cpu.gpr[GPR_RAX] = halo_pv_hypercall(vcpu, nr);
+	vcpu->cpu.gpr[GPR_RAX] = halo_cpl(vcpu) ? -PV_EPERM : -PV_ENOSYS;
 	return halo_stay_skip(vcpu, len);
 }
 
@@ -257,6 +257,16 @@ static noinline enum halo_stay halo_stay_served(struct halo_vcpu *vcpu, unsigned
 	return STAY_OVER;
 }
 
+/* The next entry delivers, as the first one does; what comes then has no window to wait for. */
+static noinline enum halo_stay halo_stay_window(struct halo_vcpu *vcpu)
+{
+	if (vcpu->cpu.event.type != EVENT_NONE || !halo_events_window(vcpu))
+		return STAY_NOT;
+	trace_halo_inject(vcpu);
+	vcpu->cpu.again = false;
+	return STAY_ON;
+}
+
 /**
  * halo_stay() - enter the guest, answer, enter again, until there is more to do
  * @vcpu: the vCPU; interrupts are off, its mode is IN_GUEST
@@ -265,7 +275,8 @@ static noinline enum halo_stay halo_stay_served(struct halo_vcpu *vcpu, unsigned
  * comes right out again.  Not for ever, as Bochs 2.7 has no interrupt leave a guest with
  * IF = 0: the host would not get the CPU back.
  *
- * What the next entry is to wait for is asked for by the first one only.
+ * What the next entry is to wait for is asked for by the first one only, or by one that
+ * delivers what the last has waited for.
  *
  * vcpu->cpu.exit is HW_NONE afterwards if it was answered.
  */
@@ -290,17 +301,21 @@ void halo_stay(struct halo_vcpu *vcpu)
 		vcpu->count.exits[cpu->exit.reason]++;
 		trace_halo_exit(vcpu);
 		left--;
+		cpu->again = true;
 		answer = halo_stay_answer(vcpu);
 		if (answer != STAY_ON) {
-			if (answer == STAY_OVER && vcpu->parked && vcpu->asked)
+			if (answer == STAY_OVER && vcpu->parked && vcpu->asked) {
 				answer = halo_stay_served(vcpu, work);
+			} else if (cpu->exit.reason == HW_INTR_WINDOW) {
+				answer = halo_stay_window(vcpu);
+				left = HALO_STAY_MAX;
+			}
 			if (answer != STAY_ON)
 				break;
 		}
 		if (!left || halo_stay_must_end(vcpu, work) ||
 		    atomic64_read(&vcpu->vm->tlb_gen) != vcpu->tlb_gen)
 			break;
-		cpu->again = true;
 	}
 	vcpu->staying = false;
 	if (answer != STAY_NOT)

@@ -560,6 +560,7 @@ static inline void halo_mp_wake(struct halo_vcpu *vcpu)
 enum halo_next halo_exception(struct halo_vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void halo_page_fault(struct halo_vcpu *vcpu, u64 address, u32 error);
 enum halo_next halo_events(struct halo_vcpu *vcpu);
+bool halo_events_window(struct halo_vcpu *vcpu);
 bool halo_wakeable(struct halo_vcpu *vcpu);
 
 static inline enum halo_next halo_gp(struct halo_vcpu *vcpu)
@@ -757,8 +758,10 @@ bool halo_sched_yield(struct halo_vcpu *to);
 void halo_sched_spin(struct halo_vcpu *vcpu);
 
 /* pv.c */
-/* Numbers of hypercalls that halo_pv_hypercall() may not answer during a stay. */
+/* Numbers of the hypercalls that exist, and what others get, or user code: negative. */
 #define HALO_PV_CALLS	(BIT_ULL(5) | BIT_ULL(10) | BIT_ULL(11))
+#define PV_ENOSYS	1000
+#define PV_EPERM	1
 int halo_pv_steal_set(struct halo_vcpu *vcpu, u64 value);
 int halo_pv_eoi_set(struct halo_vcpu *vcpu, u64 value);
 void halo_pv_reset(struct halo_vcpu *vcpu);
