@@ -245,7 +245,7 @@ struct halo_hwexit {
  *	of use with halo_caps.deadline only
  * @apic_page: the LAPIC's registers, a page; with @virt_intr the CPU delivers what is in
  *	its IRR, and moves it to ISR, by itself
- * @virt_intr: it shall; refresh() is told when that changes
+ * @virt_intr: it shall; apic_refresh() is told when that changes
  * @apic_ipis: with halo_caps.virt_xapic: other vCPUs' IPIs may go to the page
  * @apic_number: and number of the vCPU; not below 64: it is none of the VM's yet
  * @shared: and what the backend keeps for all vCPUs of the VM
@@ -392,13 +392,15 @@ struct halo_backend {
 	void (*state_get)(struct halo_cpu *cpu, u32 groups);
 	void (*state_set)(struct halo_cpu *cpu, u32 groups);
 
-	/* cpu->tsc_offset, cpu->tsc_ratio, cpu->virt_intr or the guest's CPUID changed. */
+	/* cpu->tsc_offset, cpu->tsc_ratio or the guest's CPUID changed. */
 	void (*refresh)(struct halo_cpu *cpu);
 
 	/*
-	 * With halo_caps.virt_xapic only.  The first run() of some is next, of a vCPU with
-	 * cpu->virt_intr; make the guest on another CPU look at its IRR.
+	 * With halo_caps.virt_xapic only.  What the vCPU's LAPIC is addressed by changed; the
+	 * first run() of some is next, with cpu->virt_intr; make the guest on another CPU
+	 * look at its IRR.
 	 */
+	void (*apic_refresh)(struct halo_cpu *cpu);
 	void (*apic_enter)(struct halo_cpu *cpu);
 	void (*doorbell)(int pcpu);
 };

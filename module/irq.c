@@ -149,7 +149,7 @@ static void halo_glue_rerouted(void *ctx)
 	if (unlikely(halo_hw.virt_xapic)) {
 		vcpu->cpu.virt_intr = vcpu->lapic.route & HALO_ROUTE_VIRT;
 		vcpu->cpu.apic_ipis = vcpu->lapic.route & HALO_ROUTE_IPIS;
-		halo_be->refresh(&vcpu->cpu);
+		halo_be->apic_refresh(&vcpu->cpu);
 	}
 	/* Ordered after the change, and before what the guest does next. */
 	atomic64_inc_return(&vcpu->vm->route_gen);

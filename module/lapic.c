@@ -220,14 +220,14 @@ static __always_inline void request_word(struct halo_lapic *l, unsigned int w, u
 {
 	if (!bits)
 		return;
-	/* Atomic: with ROUTE_DIRECT others set bits there, too. */
-	halo_or32(&l->reg[REG_IRR + w].v, bits);
 	l->irr_words |= BIT(w);
 	l->changed = true;
 	l->reg[REG_TMR + w].v = (l->reg[REG_TMR + w].v & ~bits) | (level & bits);
+	/* With ROUTE_DIRECT others set bits there, too, and a CPU looks at both. */
+	halo_or32(&l->reg[REG_IRR + w].v, bits);
 }
 
-static void request(struct halo_lapic *l, u8 vector, bool level)
+static __always_inline void request(struct halo_lapic *l, u8 vector, bool level)
 {
 	u32 bit = 1U << (vector & 31);
 
@@ -497,11 +497,10 @@ static void set_svr(struct halo_lapic *l, u32 value)
 	publish_route(l);
 }
 
-static __always_inline struct halo_ipi icr_ipi(struct halo_lapic *l, u64 icr)
+static void send_icr(struct halo_lapic *l, u64 icr)
 {
 	bool wide = halo_lapic_x2apic(l);
-
-	return (struct halo_ipi) {
+	struct halo_ipi ipi = {
 		.dest = wide ? icr >> 32 : icr >> 56,
 		.vector = icr,
 		.mode = icr >> 8 & 7,
@@ -510,11 +509,6 @@ static __always_inline struct halo_ipi icr_ipi(struct halo_lapic *l, u64 icr)
 		.wide = wide,
 		.level = true,
 	};
-}
-
-static void send_icr(struct halo_lapic *l, u64 icr)
-{
-	struct halo_ipi ipi = icr_ipi(l, icr);
 
 	switch (ipi.mode) {
 	case HALO_DM_FIXED:
@@ -734,10 +728,17 @@ void halo_lapic_written(struct halo_lapic *l, u32 offset)
  */
 void halo_lapic_sent(struct halo_lapic *l)
 {
-	struct halo_ipi ipi = icr_ipi(l, l->reg[REG_ICR].v | (u64)*icr_dest(l) << 32);
+	u32 icr = l->reg[REG_ICR].v;
+	struct halo_ipi ipi = {
+		.dest = l->reg[REG_ICR_HIGH].v >> 24,
+		.vector = icr,
+		.mode = HALO_DM_SENT,
+		.shorthand = icr >> 18 & 3,
+		.logical = icr >> 11 & 1,
+		.level = true,
+	};
 
-	l->reg[REG_ICR].v &= ~(u32)ICR_STATUS;
-	ipi.mode = HALO_DM_SENT;
+	l->reg[REG_ICR].v = icr & ~(u32)ICR_STATUS;
 	l->ops->send_ipi(l->ctx, &ipi);
 }
 

@@ -236,7 +236,7 @@ void svm_state_set(struct halo_cpu *cpu, u32 groups)
 
 /**
  * svm_refresh() - take over what the core changed beside the registers
- * @cpu: the vCPU, whose tsc_offset or virt_intr may have changed
+ * @cpu: the vCPU, whose tsc_offset may have changed
  */
 void svm_refresh(struct halo_cpu *cpu)
 {
@@ -244,6 +244,4 @@ void svm_refresh(struct halo_cpu *cpu)
 
 	v->tsc_offset = cpu->tsc_offset;
 	v->clean &= ~SVM_CLEAN_INTERCEPTS;
-	if (to_svm(cpu)->avic)
-		svm_avic_refresh(cpu);
 }

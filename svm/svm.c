@@ -211,6 +211,7 @@ const struct halo_backend svm_backend = {
 	.state_get = svm_state_get,
 	.state_set = svm_state_set,
 	.refresh = svm_refresh,
+	.apic_refresh = svm_avic_refresh,
 	.apic_enter = svm_avic_enter,
 	.doorbell = svm_doorbell,
 };
