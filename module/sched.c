@@ -8,8 +8,9 @@
  *
  * A vCPU that spins (the CPU tells of its PAUSEs) waits for another one.  Of those that
  * have lost their CPU with work left, the one that was in its kernel may hold the lock;
- * one in user mode or in HLT does not.  The threads take turns in being helped.  A CPU that
- * does not count PAUSEs exits at each, but only while there is somebody to help.  Why not
+ * one in user mode or in HLT does not.  One that gave its CPU away spinning is helped if
+ * there is no other; the threads take turns.  A CPU that does not count PAUSEs exits at each,
+ * but only while one has lost its CPU, and not more than a few times a tick.  Why not
  * look at the guest's locks: the guest tells by KICK_CPU and SCHED_YIELD (pv.c) what it
  * wants to be known.
  *
@@ -23,7 +24,7 @@
 #include "vcpu.h"
 
 #define POLL_MIN_NS	10000	/* shorter ones find nothing */
-#define PAUSES_SPIN	8	/* PAUSEs that each exit: some 10,000 cycles */
+#define PAUSES_SPIN	8	/* PAUSEs that each exit are a spin, some 10,000 cycles */
 
 static unsigned int halt_poll_ns = 200000;
 module_param(halt_poll_ns, uint, 0644);
@@ -80,6 +81,7 @@ int halo_block(struct halo_vcpu *vcpu)
 	if (vcpu->mp_state == HALO_MP_HALTED && vcpu->halt_poll && vcpu->msr.pv_poll &&
 	    halo_block_poll(vcpu, start))
 		goto over;
+	vcpu->in_kernel = true;	/* when it is woken, where its interrupt handler is */
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
@@ -92,6 +94,7 @@ int halo_block(struct halo_vcpu *vcpu)
 		schedule();
 	}
 	finish_rcuwait(&vcpu->wait);
+	WRITE_ONCE(vcpu->preempted, false);	/* said of one that need not be woken */
 over:
 	halo_irq_wake(vcpu);
 	vcpu->count.halts++;
@@ -144,6 +147,19 @@ bool halo_sched_yield(struct halo_vcpu *to)
 }
 
 /**
+ * halo_sched_watch() - shall each PAUSE exit, where the CPU does not count them
+ * @vcpu: the vCPU; one of its VM has lost its CPU
+ */
+bool halo_sched_watch(struct halo_vcpu *vcpu)
+{
+	if (vcpu->watched != jiffies) {
+		vcpu->watched = jiffies;
+		vcpu->pauses = 0;
+	}
+	return vcpu->pauses < PAUSES_SPIN;
+}
+
+/**
  * halo_sched_spin() - the guest spins: help whom it may wait for
  * @vcpu: the vCPU
  */
@@ -154,19 +170,23 @@ void halo_sched_spin(struct halo_vcpu *vcpu)
 	struct halo_vcpu *to;
 	bool lost = false;
 
-	if (!halo_hw.pause_loop && ++vcpu->pauses % PAUSES_SPIN)
+	if (!halo_hw.pause_loop && ++vcpu->pauses < PAUSES_SPIN)
 		return;
-	for (i = 1; i <= n; i++) {
+	WRITE_ONCE(vcpu->spins, true);
+	for (i = 1; i <= 2 * n; i++) {
 		at = at + 1 < n ? at + 1 : 0;
 		to = vm->vcpus[at];
 		if (to == vcpu || !READ_ONCE(to->preempted) || !READ_ONCE(to->in_kernel))
 			continue;
 		lost = true;
+		if (i <= n && READ_ONCE(to->spins))
+			continue;
 		if (halo_sched_yield(to)) {
 			WRITE_ONCE(vm->helped, at);
-			return;
+			break;
 		}
 	}
+	WRITE_ONCE(vcpu->spins, false);
 	if (!lost || !READ_ONCE(directed_yield))
 		WRITE_ONCE(vm->lost, false);
 	cond_resched();

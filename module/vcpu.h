@@ -291,10 +291,12 @@ struct halo_count {
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
  * @in_kernel: it was at CPL 0 then, and not in HLT
- * @pauses: exits for PAUSE, where each is one
+ * @spins: it gives its CPU away
+ * @pauses: exits for PAUSE in the tick @watched, where each is one
+ * @watched: in jiffies
  * @halt_poll: how long to look out in HLT at present, ns
  * @tsc_lost: host ticks that its TSC offset makes up for, after the host's sleep
- * @preempted: its thread has lost the CPU while it had work
+ * @preempted: its thread has lost the CPU while it had work, or was woken and has none yet
  * @pid: its thread
  * @pv: paravirtual interface: thread whose waiting was looked at last, and its run
  *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once; to
@@ -353,7 +355,9 @@ struct halo_vcpu {
 	bool loaded;
 	bool preempted;
 	bool in_kernel;
+	bool spins;
 	u8 pauses;
+	unsigned long watched;
 	unsigned int halt_poll;
 	u64 tsc_lost;
 	struct pid __rcu *pid;
@@ -754,6 +758,7 @@ long halo_stats_vcpu(void *obj, void *arg);
 /* sched.c */
 int halo_block(struct halo_vcpu *vcpu);
 void halo_sched_lost(struct halo_vcpu *vcpu);
+bool halo_sched_watch(struct halo_vcpu *vcpu);
 bool halo_sched_yield(struct halo_vcpu *to);
 void halo_sched_spin(struct halo_vcpu *vcpu);
 
