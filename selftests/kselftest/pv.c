@@ -537,11 +537,12 @@ TEST_SECONDS(kick_ends_a_halt, 60)
 
 GUEST void ball(u64 n)
 {
-	u64 me = n & 1, end = n >> 1;
+	u64 me = n & 1, end = n >> 1, at;
 
-	while (seen[0] < end) {
-		if ((seen[0] & 1) == me)
-			seen[0]++;
+	/* One look a round: between two the other one may have played its last. */
+	while ((at = seen[0]) < end) {
+		if ((at & 1) == me)
+			seen[0] = at + 1;
 		else
 			asm volatile("pause");
 	}
