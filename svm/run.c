@@ -123,18 +123,24 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 {
 	struct svm_vmcb *v = svm->vmcb;
 	u32 int_ctl = svm->int_ctl | (cpu->cr8 & SVM_V_TPR);
-	bool intr_window = cpu->want_intr_window && !svm->shadow_lost;
+	u32 on = 0;
 
-	svm->shadow_lost = false;
-	if (intr_window)
+	if (cpu->want_intr_window && !svm->shadow_lost) {
 		int_ctl |= SVM_V_IRQ | SVM_V_IGN_TPR | (0xf << SVM_V_PRIO_SHIFT);
+		on = BIT(SVM_VINTR % 32);
+	}
+	svm->shadow_lost = false;
 	if (v->int_ctl != int_ctl) {
 		v->int_ctl = int_ctl;
 		v->clean &= ~SVM_CLEAN_TPR;
 	}
-	svm_intercept(v, SVM_VINTR, intr_window);
-	svm_intercept(v, SVM_PAUSE, svm_caps.pause_loop || cpu->want_pause);
-	svm_intercept(v, SVM_IRET, cpu->nmi_masked && !svm->iret_seen);
+	if (svm_caps.pause_loop || cpu->want_pause)
+		on |= BIT(SVM_PAUSE % 32);
+	if (cpu->nmi_masked && !svm->iret_seen)
+		on |= BIT(SVM_IRET % 32);
+	static_assert(SVM_VINTR / 32 == SVM_PAUSE / 32 && SVM_IRET / 32 == SVM_PAUSE / 32);
+	svm_intercepts(v, SVM_PAUSE / 32,
+		       BIT(SVM_VINTR % 32) | BIT(SVM_PAUSE % 32) | BIT(SVM_IRET % 32), on);
 
 	if (unlikely(cpu->want_nmi_window && (svm->iret_seen || cpu->shadow))) {
 		svm->nmi_step = true;

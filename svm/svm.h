@@ -96,15 +96,19 @@ static inline struct svm_cpu *to_svm(struct halo_cpu *cpu)
 	return cpu->be;
 }
 
+/* Of word @i those in @mask. */
+static inline void svm_intercepts(struct svm_vmcb *vmcb, unsigned int i, u32 mask, u32 on)
+{
+	on |= vmcb->intercept[i] & ~mask;
+	if (likely(vmcb->intercept[i] == on))
+		return;
+	vmcb->intercept[i] = on;
+	vmcb->clean &= ~SVM_CLEAN_INTERCEPTS;
+}
+
 static inline void svm_intercept(struct svm_vmcb *vmcb, unsigned int bit, bool on)
 {
-	u32 mask = BIT(bit % 32), *word = &vmcb->intercept[bit / 32];
-	u32 want = on ? *word | mask : *word & ~mask;
-
-	if (*word == want)
-		return;
-	*word = want;
-	vmcb->clean &= ~SVM_CLEAN_INTERCEPTS;
+	svm_intercepts(vmcb, bit / 32, BIT(bit % 32), on ? BIT(bit % 32) : 0);
 }
 
 /* ARCH_CODE */
