@@ -234,7 +234,6 @@ struct halo_hwexit {
  * @nmi_masked: NMIs are blocked until IRET; kept by the backend
  * @want_intr_window: exit as soon as an interrupt can be taken
  * @want_nmi_window: exit as soon as an NMI can be taken
- * @want_pause: exit at each PAUSE, where the CPU does not count them (AMD-V only)
  * @flush_tlb: flush the guest's TLB on this entry; cleared by run()
  * @exit: why run() came back
  * @arch: the other registers
@@ -278,7 +277,6 @@ struct halo_cpu {
 	bool nmi_masked;
 	bool want_intr_window;
 	bool want_nmi_window;
-	bool want_pause;
 	bool flush_tlb;
 	struct halo_event event;
 	struct halo_hwexit exit;

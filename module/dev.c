@@ -213,7 +213,7 @@ static long halo_cap(void *unused, void *arg)
 		break;
 	case HALO_CAP_PAUSE_LOOP:
 		q->value = halo_hw.pause_loop;
-		off = "the CPU does not count PAUSEs; AMD-V: each exits while a vCPU lacks a CPU";
+		off = "the CPU does not count PAUSEs; a vCPU that spins keeps its CPU";
 		break;
 	case HALO_CAP_VNMI:
 		q->value = halo_hw.vnmi;

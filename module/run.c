@@ -91,7 +91,6 @@ static bool halo_enter(struct halo_vcpu *vcpu)
 	}
 	tpr = l->reg[HALO_LAPIC_TPR].v;
 	cpu->cr8 = halo_lapic_cr8(l);
-	cpu->want_pause = READ_ONCE(vcpu->vm->lost) && halo_sched_watch(vcpu);
 	if (halo_hw.tpr_shadow)
 		cpu->tpr_threshold = halo_lapic_threshold(l);
 	else if (cpu->virt_intr && l->changed)

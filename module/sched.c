@@ -8,9 +8,7 @@
  *
  * A vCPU that spins (the CPU tells of its PAUSEs) waits for another one.  Of those that
  * have lost their CPU with work left, the one that was in its kernel may hold the lock;
- * one in user mode or in HLT does not.  One that gave its CPU away spinning is helped if
- * there is no other; the threads take turns.  A CPU that does not count PAUSEs exits at each,
- * but only while one has lost its CPU, and not more than a few times a tick.  Why not
+ * one in user mode or in HLT does not.  The threads take turns in being helped.  Why not
  * look at the guest's locks: the guest tells by KICK_CPU and SCHED_YIELD (pv.c) what it
  * wants to be known.
  *
@@ -24,7 +22,6 @@
 #include "vcpu.h"
 
 #define POLL_MIN_NS	10000	/* shorter ones find nothing */
-#define PAUSES_SPIN	8	/* PAUSEs that each exit are a spin, some 10,000 cycles */
 
 static unsigned int halt_poll_ns = 200000;
 module_param(halt_poll_ns, uint, 0644);
@@ -81,7 +78,6 @@ int halo_block(struct halo_vcpu *vcpu)
 	if (vcpu->mp_state == HALO_MP_HALTED && vcpu->halt_poll && vcpu->msr.pv_poll &&
 	    halo_block_poll(vcpu, start))
 		goto over;
-	vcpu->in_kernel = true;	/* when it is woken, where its interrupt handler is */
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
@@ -94,7 +90,6 @@ int halo_block(struct halo_vcpu *vcpu)
 		schedule();
 	}
 	finish_rcuwait(&vcpu->wait);
-	WRITE_ONCE(vcpu->preempted, false);	/* said of one that need not be woken */
 over:
 	halo_irq_wake(vcpu);
 	vcpu->count.halts++;
@@ -113,13 +108,9 @@ void halo_sched_lost(struct halo_vcpu *vcpu)
 {
 	bool running = task_is_running(current);
 
-	if (running && vcpu->vm->nr_vcpus > 1) {
-		bool in_kernel = vcpu->mp_state == HALO_MP_RUNNABLE && !halo_cpl(vcpu);
-
-		WRITE_ONCE(vcpu->in_kernel, in_kernel);
-		if (in_kernel && READ_ONCE(directed_yield))
-			WRITE_ONCE(vcpu->vm->lost, true);
-	}
+	if (running && vcpu->vm->nr_vcpus > 1)
+		WRITE_ONCE(vcpu->in_kernel,
+			   vcpu->mp_state == HALO_MP_RUNNABLE && !halo_cpl(vcpu));
 	WRITE_ONCE(vcpu->preempted, running);
 }
 
@@ -147,19 +138,6 @@ bool halo_sched_yield(struct halo_vcpu *to)
 }
 
 /**
- * halo_sched_watch() - shall each PAUSE exit, where the CPU does not count them
- * @vcpu: the vCPU; one of its VM has lost its CPU
- */
-bool halo_sched_watch(struct halo_vcpu *vcpu)
-{
-	if (vcpu->watched != jiffies) {
-		vcpu->watched = jiffies;
-		vcpu->pauses = 0;
-	}
-	return vcpu->pauses < PAUSES_SPIN;
-}
-
-/**
  * halo_sched_spin() - the guest spins: help whom it may wait for
  * @vcpu: the vCPU
  */
@@ -168,26 +146,16 @@ void halo_sched_spin(struct halo_vcpu *vcpu)
 	struct halo_vm *vm = vcpu->vm;
 	unsigned int i, n = halo_vm_vcpus(vm), at = READ_ONCE(vm->helped);
 	struct halo_vcpu *to;
-	bool lost = false;
 
-	if (!halo_hw.pause_loop && ++vcpu->pauses < PAUSES_SPIN)
-		return;
-	WRITE_ONCE(vcpu->spins, true);
-	for (i = 1; i <= 2 * n; i++) {
+	for (i = 1; i <= n; i++) {
 		at = at + 1 < n ? at + 1 : 0;
 		to = vm->vcpus[at];
 		if (to == vcpu || !READ_ONCE(to->preempted) || !READ_ONCE(to->in_kernel))
 			continue;
-		lost = true;
-		if (i <= n && READ_ONCE(to->spins))
-			continue;
 		if (halo_sched_yield(to)) {
 			WRITE_ONCE(vm->helped, at);
-			break;
+			return;
 		}
 	}
-	WRITE_ONCE(vcpu->spins, false);
-	if (!lost || !READ_ONCE(directed_yield))
-		WRITE_ONCE(vm->lost, false);
 	cond_resched();
 }

@@ -29,8 +29,6 @@ void halo_vcpu_kick(struct halo_vcpu *vcpu)
 {
 	int cpu, me;
 
-	if (rcuwait_active(&vcpu->wait))
-		WRITE_ONCE(vcpu->preempted, true);
 	rcuwait_wake_up(&vcpu->wait);
 	me = get_cpu();
 	cpu = READ_ONCE(vcpu->pcpu);

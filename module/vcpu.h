@@ -68,7 +68,6 @@ enum halo_next { NEXT_RESUME, NEXT_FORWARD, NEXT_STOP };
  * @backend: what the backend keeps for all of @vcpus
  * @route_gen: counts changes of what @lapics are addressed by, or of @nr_vcpus
  * @helped: index of the vCPU that a spinning one gave its CPU to last
- * @lost: one has lost its CPU in its kernel, and no spinning one has since found none to help
  * @tsc_offset: the VM's TSC, which starts at 0, minus the host's and what that has lost
  * @tsc_ratio: what the host's is multiplied by before, see halo_cpu.tsc_ratio
  * @tsc_khz: if it is, its rate
@@ -101,7 +100,6 @@ struct halo_vm {
 	void *backend;
 	atomic64_t route_gen;
 	unsigned int helped;
-	bool lost;
 	u64 tsc_offset;
 	u64 tsc_ratio;
 	u32 tsc_khz;
@@ -291,12 +289,9 @@ struct halo_count {
  * @fpu: guest FPU, swapped with the task's
  * @loaded: between load and put
  * @in_kernel: it was at CPL 0 then, and not in HLT
- * @spins: it gives its CPU away
- * @pauses: exits for PAUSE in the tick @watched, where each is one
- * @watched: in jiffies
  * @halt_poll: how long to look out in HLT at present, ns
  * @tsc_lost: host ticks that its TSC offset makes up for, after the host's sleep
- * @preempted: its thread has lost the CPU while it had work, or was woken and has none yet
+ * @preempted: its thread has lost the CPU while it had work
  * @pid: its thread
  * @pv: paravirtual interface: thread whose waiting was looked at last, and its run
  *	delay then, ns; an EOI by memory is on offer; the next HLT ends at once; to
@@ -355,9 +350,6 @@ struct halo_vcpu {
 	bool loaded;
 	bool preempted;
 	bool in_kernel;
-	bool spins;
-	u8 pauses;
-	unsigned long watched;
 	unsigned int halt_poll;
 	u64 tsc_lost;
 	struct pid __rcu *pid;
@@ -758,7 +750,6 @@ long halo_stats_vcpu(void *obj, void *arg);
 /* sched.c */
 int halo_block(struct halo_vcpu *vcpu);
 void halo_sched_lost(struct halo_vcpu *vcpu);
-bool halo_sched_watch(struct halo_vcpu *vcpu);
 bool halo_sched_yield(struct halo_vcpu *to);
 void halo_sched_spin(struct halo_vcpu *vcpu);
 

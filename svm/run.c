@@ -134,13 +134,10 @@ static void svm_windows_prepare(struct halo_cpu *cpu, struct svm_cpu *svm)
 		v->int_ctl = int_ctl;
 		v->clean &= ~SVM_CLEAN_TPR;
 	}
-	if (svm_caps.pause_loop || cpu->want_pause)
-		on |= BIT(SVM_PAUSE % 32);
 	if (cpu->nmi_masked && !svm->iret_seen)
 		on |= BIT(SVM_IRET % 32);
-	static_assert(SVM_VINTR / 32 == SVM_PAUSE / 32 && SVM_IRET / 32 == SVM_PAUSE / 32);
-	svm_intercepts(v, SVM_PAUSE / 32,
-		       BIT(SVM_VINTR % 32) | BIT(SVM_PAUSE % 32) | BIT(SVM_IRET % 32), on);
+	static_assert(SVM_VINTR / 32 == SVM_IRET / 32);
+	svm_intercepts(v, SVM_VINTR / 32, BIT(SVM_VINTR % 32) | BIT(SVM_IRET % 32), on);
 
 	if (unlikely(cpu->want_nmi_window && (svm->iret_seen || cpu->shadow))) {
 		svm->nmi_step = true;

@@ -576,8 +576,12 @@ static u64 game(bool help)
 /* Who spins in its kernel gives its CPU to the one that it spins for. */
 TEST_SECONDS(a_spinner_gives_its_cpu_away, 60)
 {
+	struct halo_cap_query q = { .size = sizeof(q), .cap = HALO_CAP_PAUSE_LOOP };
 	u64 alone, helped;
 
+	CHECK(!ioctl(vm_new()->dev, HALO_GET_CAP, &q));
+	if (!q.value)
+		ktap_skip("%s", q.text);
 	pin(0);
 	alone = game(false);
 	helped = game(true);
